@@ -1,0 +1,3 @@
+//! The `dlock` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Proves a dlock backend: conformance suite, real servers, faults.

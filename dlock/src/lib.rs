@@ -1,0 +1,1 @@
+//! Distributed locks with one API over any coordination service.
