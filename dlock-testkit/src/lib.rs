@@ -1,1 +1,3 @@
 //! Proves a dlock backend: conformance suite, real servers, faults.
+
+pub mod servers;

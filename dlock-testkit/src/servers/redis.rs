@@ -1,0 +1,157 @@
+//! A Redis server of the test's own.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::process::Command;
+use std::sync::Arc;
+
+use super::node::{Recipe, Site};
+use super::{Node, http};
+
+/// The program that is started.
+pub(crate) const PROGRAM: &str = "redis-server";
+
+/// A running Redis server; what can be done with it is on [`Node`].
+#[derive(Debug)]
+pub struct Redis {
+    node: Arc<Node>,
+    password: Option<String>,
+}
+
+/// How a [`Redis`] is started.
+#[derive(Clone, Debug, Default)]
+pub struct RedisBuilder {
+    args: Vec<String>,
+    append_only: bool,
+    password: Option<String>,
+}
+
+impl Redis {
+    /// Starts a server that keeps its data in memory only.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// To start one with other settings.
+    #[must_use]
+    pub fn builder() -> RedisBuilder {
+        RedisBuilder::default()
+    }
+
+    /// Kills it, if it runs, and starts it again with its data, on its ports; returns when it serves.
+    ///
+    /// # Panics
+    /// When it does not come up again; the message has the end of its log.
+    pub async fn restart(&self) {
+        let node = self.node.clone();
+        super::shared::blocking(move || node.restart_blocking()).await;
+    }
+
+    /// Its URL for `dlock::connect`, with the password if it has one.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let login = self.password.iter().map(|password| format!(":{password}@")).collect::<String>();
+        format!("redis://{login}{}", self.node.addr())
+    }
+}
+
+impl RedisBuilder {
+    /// Keeps the data over a kill: every write is in the append-only file before it is answered.
+    #[must_use]
+    pub fn append_only(mut self) -> Self {
+        self.append_only = true;
+        self
+    }
+
+    /// Asks clients for a password, made of letters and digits.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    /// More arguments for the server, such as `["--maxmemory", "10mb"]`.
+    #[must_use]
+    pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts the server and returns when it serves.
+    ///
+    /// # Panics
+    /// When it does not; the message has the end of its log.
+    pub async fn start(self) -> Redis {
+        super::shared::blocking(move || self.start_blocking()).await
+    }
+
+    /// [`RedisBuilder::start`] for code without async.
+    ///
+    /// # Panics
+    /// When it does not start; the message has the end of its log.
+    #[must_use]
+    pub fn start_blocking(self) -> Redis {
+        let password = self.password.clone();
+        match Node::start(self) {
+            Ok(node) => Redis { node: Arc::new(node), password },
+            Err(error) => panic!("{PROGRAM} did not start: {error}"),
+        }
+    }
+}
+
+impl Deref for Redis {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl Recipe for RedisBuilder {
+    fn kind(&self) -> &'static str {
+        "redis"
+    }
+
+    fn port_count(&self) -> usize {
+        1
+    }
+
+    fn command(&self, site: &Site<'_>) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.current_dir(site.dir);
+        command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", "", "--dir", "."]);
+        if self.append_only {
+            command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+        }
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+        }
+        command.args(&self.args);
+        command
+    }
+
+    /// Whoever answers must give this process's id: another server may have the port.
+    fn probe(&self, site: &Site<'_>, pid: u32) -> Result<(), String> {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
+        let info = self.info(addr).map_err(|error| error.to_string())?;
+        let expected = format!("process_id:{pid}");
+        if info.lines().any(|line| line == expected) { Ok(()) } else { Err(format!("INFO answered {info:?}")) }
+    }
+}
+
+impl RedisBuilder {
+    fn info(&self, addr: SocketAddr) -> io::Result<String> {
+        let mut stream = http::connect(addr)?;
+        if let Some(password) = &self.password {
+            write!(stream, "AUTH {password}\r\n")?;
+        }
+        stream.write_all(b"INFO server\r\nQUIT\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+}
