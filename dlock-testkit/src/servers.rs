@@ -2,19 +2,23 @@
 //!
 //! - [`redis`] and [`etcd`] give the one server that all tests of a process share: by URL
 //!   (`DLOCK_TEST_REDIS`, `DLOCK_TEST_ETCD`) or started from the installed binary. Keep tests apart by namespace.
-//! - [`own_redis`] and [`own_etcd`] give a server of the test's own, to stop, kill and restart.
-//! - Without a server they answer a [`Skip`], which prints itself past the test harness's capture;
+//! - [`Redis`] and [`Etcd`] are servers of the test's own, to stop, kill and restart; ask
+//!   [`Redis::installed`] first.
+//! - Without a server both answer a [`Skip`], which prints itself past the test harness's capture;
 //!   naming the server in `DLOCK_REQUIRE` (`redis,etcd`) makes it a failure.
+//! - [`Process`] is any other program, to stop, resume and kill: a client, say.
 //!
 //! Whatever is started here ends with the test process, however that ends: see [`Watchdog`].
 
 mod data_dir;
 mod etcd;
-mod http;
+mod kind;
 mod node;
 mod ports;
+mod probe;
 mod process;
 mod redis;
+mod server;
 mod shared;
 mod skip;
 mod watchdog;
@@ -23,6 +27,7 @@ pub use self::etcd::{Etcd, EtcdBuilder};
 pub use self::node::Node;
 pub use self::process::{Output, Process};
 pub use self::redis::{Redis, RedisBuilder};
-pub use self::shared::{Server, etcd, own_etcd, own_redis, redis};
+pub use self::server::Server;
+pub use self::shared::{etcd, redis};
 pub use self::skip::Skip;
 pub use self::watchdog::Watchdog;

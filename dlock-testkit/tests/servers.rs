@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use dlock_testkit::servers::{self, Etcd, Output, Process, Redis};
 
 const BOUND: Duration = Duration::from_secs(30);
+const SHARED: &str = "shared_servers_are_started_once";
 /// Tells this very program, run as a child, that it is the one to be killed.
 const VICTIM: &str = "DLOCK_TESTKIT_VICTIM";
 
 #[tokio::test]
 async fn redis_serves_and_forgets_at_a_kill() {
-    let Ok(redis) = servers::own_redis().await else { return };
+    let Ok(()) = Redis::installed() else { return };
+    let redis = Redis::start().await;
     assert_eq!(command(redis.addr(), "SET key value").expect("redis answers"), "+OK");
     redis.restart().await;
     assert_eq!(command(redis.addr(), "GET key").expect("redis answers"), "$-1");
@@ -24,9 +26,7 @@ async fn redis_serves_and_forgets_at_a_kill() {
 
 #[tokio::test]
 async fn redis_with_an_append_only_file_keeps_its_data_over_a_kill() {
-    if servers::own_redis().await.is_err() {
-        return;
-    }
+    let Ok(()) = Redis::installed() else { return };
     let redis = Redis::builder().append_only().start().await;
     let (addr, pid) = (redis.addr(), redis.pid());
     assert_eq!(command(addr, "SET key value").expect("redis answers"), "+OK");
@@ -40,9 +40,7 @@ async fn redis_with_an_append_only_file_keeps_its_data_over_a_kill() {
 
 #[tokio::test]
 async fn redis_takes_a_password_and_arguments() {
-    if servers::own_redis().await.is_err() {
-        return;
-    }
+    let Ok(()) = Redis::installed() else { return };
     let redis = Redis::builder().with_password("secret").with_args(["--maxclients", "77"]).start().await;
     assert!(redis.url().starts_with("redis://:secret@127.0.0.1:"), "{}", redis.url());
     assert!(command(redis.addr(), "PING").expect("redis answers").starts_with("-NOAUTH"));
@@ -52,7 +50,8 @@ async fn redis_takes_a_password_and_arguments() {
 
 #[tokio::test]
 async fn a_stopped_server_answers_when_it_is_resumed() {
-    let Ok(redis) = servers::own_redis().await else { return };
+    let Ok(()) = Redis::installed() else { return };
+    let redis = Redis::start().await;
     let mut stream = connect(redis.addr()).expect("redis accepts");
     redis.stop();
     stream.write_all(b"PING\r\n").expect("the kernel takes what a stopped server does not read");
@@ -67,7 +66,8 @@ async fn a_stopped_server_answers_when_it_is_resumed() {
 
 #[tokio::test]
 async fn etcd_keeps_its_data_over_a_kill() {
-    let Ok(etcd) = servers::own_etcd().await else { return };
+    let Ok(()) = Etcd::installed() else { return };
+    let etcd = Etcd::start().await;
     let addr = etcd.addr();
     let put = http(addr, "/v3/kv/put", r#"{"key":"a2V5","value":"dmFsdWU="}"#);
     assert!(put.contains(r#""revision":"2""#), "{put}");
@@ -80,9 +80,7 @@ async fn etcd_keeps_its_data_over_a_kill() {
 
 #[tokio::test]
 async fn many_servers_start_at_once() {
-    if servers::own_redis().await.is_err() {
-        return;
-    }
+    let Ok(()) = Redis::installed() else { return };
     let starting: Vec<_> = (0..8).map(|_| tokio::spawn(Redis::start())).collect();
     let mut ports = Vec::new();
     let mut running = Vec::new();
@@ -98,9 +96,7 @@ async fn many_servers_start_at_once() {
 
 #[tokio::test]
 async fn a_server_that_cannot_start_shows_its_log() {
-    if servers::own_redis().await.is_err() {
-        return;
-    }
+    let Ok(()) = Redis::installed() else { return };
     let start = tokio::spawn(Redis::builder().with_args(["--no-such-setting", "1"]).start());
     let panic = start.await.expect_err("the setting is refused").into_panic();
     let message = panic.downcast_ref::<String>().expect("the panic has a message");
@@ -109,7 +105,8 @@ async fn a_server_that_cannot_start_shows_its_log() {
 
 #[tokio::test]
 async fn dropping_a_server_ends_it_and_removes_its_data() {
-    let Ok(redis) = servers::own_redis().await else { return };
+    let Ok(()) = Redis::installed() else { return };
+    let redis = Redis::start().await;
     let (addr, dir) = (redis.addr(), redis.dir().to_owned());
     redis.stop();
     drop(redis);
@@ -119,14 +116,64 @@ async fn dropping_a_server_ends_it_and_removes_its_data() {
 
 #[tokio::test]
 async fn shared_servers_are_started_once() {
-    if let (Ok(one), Ok(two)) = (servers::redis().await, servers::redis().await) {
-        assert_eq!(one.url(), two.url());
-        assert!(one.url().starts_with("redis://"), "{}", one.url());
+    let redis = servers::redis().await;
+    let etcd = servers::etcd().await;
+    let (Ok(redis), Ok(etcd)) = (redis, etcd) else { return };
+    println!("shared {} and {}", redis.url(), etcd.url());
+    assert_eq!(servers::redis().await.expect("it is there").url(), redis.url());
+    assert_eq!(servers::etcd().await.expect("it is there").url(), etcd.url());
+    let pong = command(resolve(redis.authority()), "PING").expect("redis answers");
+    assert!(pong == "+PONG" || pong.starts_with("-NOAUTH"), "{pong}");
+    assert!(http(resolve(etcd.authority()), "/v3/kv/range", r#"{"key":"a2V5"}"#).contains("cluster_id"));
+}
+
+#[test]
+fn a_missing_server_is_a_loud_skip_unless_it_is_required() {
+    let nothing_installed = tempfile::tempdir().expect("a directory can be made");
+    let run = |test: &str, env: &[(&str, &str)]| {
+        let mut command = Command::new(env::current_exe().expect("a test program knows its path"));
+        command.args(["--exact", test]).env("PATH", nothing_installed.path());
+        for variable in ["DLOCK_REQUIRE", "DLOCK_TEST_REDIS", "DLOCK_TEST_ETCD"] {
+            command.env_remove(variable);
+        }
+        let output = command.envs(env.iter().copied()).output().expect("the test program starts again");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+
+    let (passed, _, errors) = run(SHARED, &[]);
+    assert!(passed);
+    for skipped in [
+        "SKIPPED redis: redis-server is not installed and DLOCK_TEST_REDIS is not set\n",
+        "SKIPPED etcd: etcd is not installed and DLOCK_TEST_ETCD is not set\n",
+    ] {
+        assert!(errors.contains(skipped), "{errors}");
     }
-    if let (Ok(one), Ok(two)) = (servers::etcd().await, servers::etcd().await) {
-        assert_eq!(one.url(), two.url());
-        assert!(one.url().starts_with("etcd://"), "{}", one.url());
-    }
+
+    let (passed, output, errors) = run(SHARED, &[("DLOCK_REQUIRE", "etcd")]);
+    assert!(!passed && output.contains("DLOCK_REQUIRE asks for etcd, but etcd is not installed"), "{output}");
+    assert!(errors.contains("SKIPPED redis"), "{errors}");
+
+    // Tests that run against a given server cannot stop it: required or not, they do not run.
+    let given = [("DLOCK_REQUIRE", "redis"), ("DLOCK_TEST_REDIS", "redis://127.0.0.1:1")];
+    let (passed, _, errors) = run("redis_serves_and_forgets_at_a_kill", &given);
+    let skipped = "SKIPPED redis: redis-server is not installed, and this test needs a server of its own\n";
+    assert!(passed && errors.contains(skipped), "{errors}");
+}
+
+#[tokio::test]
+async fn a_given_server_is_used_as_it_is() {
+    let (Ok(()), Ok(())) = (Redis::installed(), Etcd::installed()) else { return };
+    let (redis, etcd) = (Redis::start().await, Etcd::start().await);
+    let given = Command::new(env::current_exe().expect("a test program knows its path"))
+        .args(["--exact", SHARED, "--nocapture"])
+        .env("DLOCK_TEST_REDIS", redis.url())
+        .env("DLOCK_TEST_ETCD", etcd.endpoint())
+        .output()
+        .expect("the test program starts again");
+    let output = String::from_utf8_lossy(&given.stdout);
+    assert!(given.status.success(), "{output}");
+    assert!(output.contains(&format!("shared {} and {}\n", redis.url(), etcd.url())), "{output}");
 }
 
 #[test]
@@ -159,9 +206,7 @@ async fn a_killed_test_process_leaves_no_server() {
     if env::var_os(VICTIM).is_some() {
         start_servers_and_die();
     }
-    if servers::own_redis().await.is_err() || servers::own_etcd().await.is_err() {
-        return;
-    }
+    let (Ok(()), Ok(())) = (Redis::installed(), Etcd::installed()) else { return };
     let mut victim = Command::new(env::current_exe().expect("a test program knows its path"));
     victim.args(["--exact", "a_killed_test_process_leaves_no_server", "--nocapture"]).env(VICTIM, "yes");
     let victim = Process::spawn(&victim, Output::Piped).expect("the test program starts again");
@@ -169,7 +214,7 @@ async fn a_killed_test_process_leaves_no_server() {
         .lines()
         .map(|line| line.expect("its output is text"))
         .filter_map(|line| {
-            let (addr, dir) = line.strip_prefix("started ")?.split_once(' ')?;
+            let (addr, dir) = line.split_once("started ")?.1.split_once(' ')?;
             Some((addr.parse().expect("the victim prints an address"), dir.to_owned()))
         })
         .collect();
@@ -199,6 +244,10 @@ fn start_servers_and_die() -> ! {
     let myself = std::process::id().to_string();
     let _ = Command::new("sh").args(["-c", "kill -s KILL \"$1\"", "sh", &myself]).status();
     unreachable!("nobody survives SIGKILL");
+}
+
+fn resolve(authority: &str) -> SocketAddr {
+    authority.to_socket_addrs().expect("a server has a known host").next().expect("a host has an address")
 }
 
 /// The first line of the answer to one command.

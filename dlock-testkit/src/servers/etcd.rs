@@ -5,8 +5,10 @@ use std::ops::Deref;
 use std::process::Command;
 use std::sync::Arc;
 
+use super::kind::ETCD;
 use super::node::{Recipe, Site};
-use super::{Node, http};
+use super::shared::blocking;
+use super::{Node, Skip, probe};
 
 /// The program that is started.
 pub(crate) const PROGRAM: &str = "etcd";
@@ -32,6 +34,18 @@ impl Etcd {
         Self::builder().start().await
     }
 
+    /// Whether one can be started here: a test that needs its own asks this first.
+    ///
+    /// # Errors
+    /// A [`Skip`] when `etcd` is not installed.
+    ///
+    /// # Panics
+    /// When it is not installed though `DLOCK_REQUIRE` names `etcd`; not so where tests run
+    /// against the server at `DLOCK_TEST_ETCD`.
+    pub fn installed() -> Result<(), Skip> {
+        ETCD.require_installed()
+    }
+
     /// To start one with other settings.
     #[must_use]
     pub fn builder() -> EtcdBuilder {
@@ -44,7 +58,7 @@ impl Etcd {
     /// When it does not come up again; the message has the end of its log.
     pub async fn restart(&self) {
         let node = self.node.clone();
-        super::shared::blocking(move || node.restart_blocking()).await;
+        blocking(move || node.restart_blocking()).await;
     }
 
     /// Its URL for `dlock::connect`.
@@ -73,7 +87,7 @@ impl EtcdBuilder {
     /// # Panics
     /// When it does not; the message has the end of its log.
     pub async fn start(self) -> Etcd {
-        super::shared::blocking(move || self.start_blocking()).await
+        blocking(move || self.start_blocking()).await
     }
 
     /// [`EtcdBuilder::start`] for code without async.
@@ -124,12 +138,11 @@ impl Recipe for EtcdBuilder {
     /// server may have the port.
     fn probe(&self, site: &Site<'_>, _pid: u32) -> Result<(), String> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
-        let health = http::exchange(addr, "GET", "/health", "").map_err(|error| error.to_string())?;
+        let health = probe::http(addr, "GET", "/health", "").map_err(|error| error.to_string())?;
         if !health.contains(r#""health":"true""#) {
             return Err(format!("/health answered {health:?}"));
         }
-        let members =
-            http::exchange(addr, "POST", "/v3/cluster/member/list", "{}").map_err(|error| error.to_string())?;
+        let members = probe::http(addr, "POST", "/v3/cluster/member/list", "{}").map_err(|error| error.to_string())?;
         if !members.contains(&format!(r#""name":"{}""#, member_name(site))) {
             return Err(format!("the member list is {members:?}"));
         }

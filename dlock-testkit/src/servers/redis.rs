@@ -6,8 +6,10 @@ use std::ops::Deref;
 use std::process::Command;
 use std::sync::Arc;
 
+use super::kind::REDIS;
 use super::node::{Recipe, Site};
-use super::{Node, http};
+use super::shared::blocking;
+use super::{Node, Skip, probe};
 
 /// The program that is started.
 pub(crate) const PROGRAM: &str = "redis-server";
@@ -36,6 +38,18 @@ impl Redis {
         Self::builder().start().await
     }
 
+    /// Whether one can be started here: a test that needs its own asks this first.
+    ///
+    /// # Errors
+    /// A [`Skip`] when `redis-server` is not installed.
+    ///
+    /// # Panics
+    /// When it is not installed though `DLOCK_REQUIRE` names `redis`; not so where tests run
+    /// against the server at `DLOCK_TEST_REDIS`.
+    pub fn installed() -> Result<(), Skip> {
+        REDIS.require_installed()
+    }
+
     /// To start one with other settings.
     #[must_use]
     pub fn builder() -> RedisBuilder {
@@ -48,7 +62,7 @@ impl Redis {
     /// When it does not come up again; the message has the end of its log.
     pub async fn restart(&self) {
         let node = self.node.clone();
-        super::shared::blocking(move || node.restart_blocking()).await;
+        blocking(move || node.restart_blocking()).await;
     }
 
     /// Its URL for `dlock::connect`, with the password if it has one.
@@ -86,7 +100,7 @@ impl RedisBuilder {
     /// # Panics
     /// When it does not; the message has the end of its log.
     pub async fn start(self) -> Redis {
-        super::shared::blocking(move || self.start_blocking()).await
+        blocking(move || self.start_blocking()).await
     }
 
     /// [`RedisBuilder::start`] for code without async.
@@ -145,7 +159,7 @@ impl Recipe for RedisBuilder {
 
 impl RedisBuilder {
     fn info(&self, addr: SocketAddr) -> io::Result<String> {
-        let mut stream = http::connect(addr)?;
+        let mut stream = probe::connect(addr)?;
         if let Some(password) = &self.password {
             write!(stream, "AUTH {password}\r\n")?;
         }

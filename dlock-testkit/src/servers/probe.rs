@@ -15,7 +15,7 @@ pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// The whole answer, headers included, to one request with a JSON body.
-pub(crate) fn exchange(addr: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<String> {
+pub(crate) fn http(addr: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<String> {
     let mut stream = connect(addr)?;
     write!(
         stream,

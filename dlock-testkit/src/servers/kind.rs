@@ -1,0 +1,113 @@
+//! Which kinds of servers there are, and where one is to be had.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Server, Skip, etcd, probe, redis};
+
+/// How long a server given by URL may take until it serves.
+const REMOTE_BOUND: Duration = Duration::from_secs(60);
+
+pub(crate) const REDIS: Kind =
+    Kind { name: "redis", program: redis::PROGRAM, variable: "DLOCK_TEST_REDIS", serves: redis_serves };
+pub(crate) const ETCD: Kind =
+    Kind { name: "etcd", program: etcd::PROGRAM, variable: "DLOCK_TEST_ETCD", serves: etcd_serves };
+
+/// A kind of server.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// Its name in `DLOCK_REQUIRE`, which is also the scheme of its URLs.
+    name: &'static str,
+    program: &'static str,
+    variable: &'static str,
+    serves: fn(SocketAddr) -> io::Result<bool>,
+}
+
+impl Kind {
+    /// The server that the environment gives by URL.
+    pub(crate) fn given(&self) -> Option<Server> {
+        let url = env::var(self.variable).ok().filter(|url| !url.is_empty())?;
+        Some(Server::new(dlock_url(self.name, &url)))
+    }
+
+    /// Whether a server of the test's own can be started here.
+    ///
+    /// # Errors
+    /// A [`Skip`] when not; where tests run against a given server even if the kind is required.
+    pub(crate) fn require_installed(&self) -> Result<(), Skip> {
+        if is_installed(self.program) {
+            return Ok(());
+        }
+        let why = format!("{} is not installed", self.program);
+        if self.given().is_some() {
+            return Err(Skip::announced(self.name, format!("{why}, and this test needs a server of its own")));
+        }
+        Err(Skip::unless_required(self.name, format!("{why} and {} is not set", self.variable)))
+    }
+
+    /// Returns when a given server serves.
+    pub(crate) fn wait_for(&self, server: &Server) {
+        let deadline = Instant::now() + REMOTE_BOUND;
+        while let Err(error) = self.reach(server) {
+            assert!(Instant::now() < deadline, "{}={} does not answer: {error}", self.variable, server.url());
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn reach(&self, server: &Server) -> io::Result<()> {
+        let addr = server.authority().to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+        let is_plain = server.url().split_once("://").is_some_and(|(scheme, _)| scheme == self.name);
+        if is_plain && !(self.serves)(addr)? {
+            return Err(io::Error::other(format!("this is not {}, or it is not ready", self.name)));
+        }
+        probe::connect(addr).map(|_| ())
+    }
+}
+
+/// Any answer will do, one that asks for a password too.
+fn redis_serves(addr: SocketAddr) -> io::Result<bool> {
+    let mut stream = probe::connect(addr)?;
+    stream.write_all(b"PING\r\n")?;
+    let mut first = [0];
+    stream.read_exact(&mut first)?;
+    Ok(matches!(first[0], b'+' | b'-'))
+}
+
+fn etcd_serves(addr: SocketAddr) -> io::Result<bool> {
+    Ok(probe::http(addr, "GET", "/health", "")?.contains(r#""health":"true""#))
+}
+
+/// Tools of etcd know their server by a plain `http` URL.
+fn dlock_url(scheme: &str, given: &str) -> String {
+    given.strip_prefix("http://").map_or_else(|| given.to_owned(), |rest| format!("{scheme}://{rest}"))
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| is_executable(&dir.join(program)))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_url_becomes_one_that_dlock_knows() {
+        for (given, url) in [
+            ("http://127.0.0.1:2379", "etcd://127.0.0.1:2379"),
+            ("etcd://a:1,b:2", "etcd://a:1,b:2"),
+            ("etcds://a:1", "etcds://a:1"),
+        ] {
+            assert_eq!(dlock_url("etcd", given), url);
+        }
+    }
+}
