@@ -71,7 +71,7 @@ impl NamePrefix {
 ///
 /// One to [`Namespace::MAX_BYTES`] characters of `a-z`, `A-Z`, `0-9`, `-`, `_` and `.`, starting
 /// with a letter or a digit. The default is `dlock`.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(Arc<str>);
 
 impl Namespace {

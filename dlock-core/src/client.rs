@@ -1,0 +1,174 @@
+//! What lock handles and guards share: the way to the keeper.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::keeper::{Answer, Command, Health};
+use crate::lock::Alarm;
+use crate::slot::{Attempt, Slot};
+use crate::{
+    BackendInfo, Claim, ClaimId, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, LockName, LockState, NamePage,
+    NamePrefix, Page, Queue, Result, Withdrawn,
+};
+
+/// How a client behaves, settled when it connects.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) ttl: Duration,
+    pub(crate) label: String,
+    pub(crate) max_holds: u32,
+    pub(crate) max_hold_time: Option<Duration>,
+    pub(crate) retry_for: Duration,
+}
+
+/// One connected client. When the last handle goes, the keeper withdraws what is left and ends.
+pub(crate) struct Client {
+    pub(crate) info: BackendInfo,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Clock,
+    commands: mpsc::UnboundedSender<Command>,
+    process: u32,
+    /// Closes when the keeper's own thread has ended; `None` where the keeper was put on a
+    /// runtime of the caller's.
+    ended: Option<std::sync::Mutex<blocking::Receiver<()>>>,
+}
+
+/// A claim to be made, and where its fate is reported.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) claim: Claim,
+    pub(crate) queue: Queue,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) attempt: Arc<Attempt>,
+}
+
+/// For how long dropping the last handle waits for the keeper to clean up.
+const PARTING: Duration = Duration::from_secs(5);
+
+impl Client {
+    pub(crate) fn new(
+        info: BackendInfo,
+        settings: Arc<Settings>,
+        clock: Clock,
+        commands: mpsc::UnboundedSender<Command>,
+        ended: Option<blocking::Receiver<()>>,
+    ) -> Self {
+        let ended = ended.map(std::sync::Mutex::new);
+        Self { info, settings, clock, commands, process: std::process::id(), ended }
+    }
+
+    pub(crate) fn start(&self, start: Start) -> Result<()> {
+        if std::process::id() != self.process {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "this process is a fork of the one that connected: connect again after the fork",
+            ));
+        }
+        self.send(Command::Start(Box::new(start)))
+    }
+
+    /// Nobody waits for the attempt any more.
+    pub(crate) fn abandon(&self, attempt: Arc<Attempt>) {
+        // A closed keeper has withdrawn it already.
+        let _ = self.send(Command::Abandon(attempt));
+    }
+
+    /// Begins a release at once; the future waits for its end.
+    pub(crate) fn release(&self, claim: ClaimId) -> impl Future<Output = Result<()>> + use<> {
+        let answer = self.call(move |reply| Command::Release(claim, reply));
+        async move { answer.await.map(|_| ()) }
+    }
+
+    pub(crate) fn downgrade(&self, claim: ClaimId) -> impl Future<Output = Result<()>> + use<> {
+        self.call(move |reply| Command::Downgrade(claim, reply))
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn lifeline(
+        &self,
+        claim: ClaimId,
+    ) -> impl Future<Output = Result<Option<std::os::fd::OwnedFd>>> + use<> {
+        self.call(move |reply| Command::Lifeline(claim, reply))
+    }
+
+    pub(crate) fn alarm(&self, after: Duration) -> Result<Alarm> {
+        let (ring, alarm) = oneshot::channel();
+        self.send(Command::Alarm(self.clock.now() + after, ring))?;
+        Ok(alarm)
+    }
+
+    pub(crate) async fn inspect(&self, name: LockName) -> Result<LockState> {
+        self.call(|reply| Command::Inspect(name, reply)).await
+    }
+
+    pub(crate) async fn list(&self, prefix: NamePrefix, page: Page) -> Result<NamePage> {
+        self.call(|reply| Command::List(prefix, page, reply)).await
+    }
+
+    pub(crate) async fn break_claim(&self, claim: ClaimRef) -> Result<Withdrawn> {
+        self.call(|reply| Command::Break(claim, reply)).await
+    }
+
+    pub(crate) async fn clear_damage(&self, name: LockName, entry: DamagedEntry) -> Result<Withdrawn> {
+        self.call(|reply| Command::ClearDamage(name, entry, reply)).await
+    }
+
+    pub(crate) async fn health(&self) -> Result<Health> {
+        self.call(Command::Health).await
+    }
+
+    pub(crate) async fn close(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        if self.send(Command::Close(Some(reply))).is_err() {
+            return Ok(());
+        }
+        // A keeper that ended without an answer was closed by somebody else at the same time.
+        answer.await.unwrap_or(Ok(()))
+    }
+
+    /// Sends a command at once, and waits for its answer when polled.
+    fn call<T, C>(&self, command: C) -> impl Future<Output = Result<T>> + use<T, C>
+    where
+        C: FnOnce(Answer<T>) -> Command,
+    {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(command(reply));
+        async move {
+            sent?;
+            answer.await.unwrap_or_else(|_| Err(closed()))
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<()> {
+        self.commands.send(command).map_err(|_| closed())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if std::process::id() != self.process {
+            return;
+        }
+        let _ = self.send(Command::Close(None));
+        if let Some(ended) = &self.ended {
+            let ended = ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // Either the keeper has ended, or it goes on alone until the claims have lapsed.
+            let _ = ended.recv_timeout(PARTING);
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("backend", &self.info.scheme).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the lock client is closed: connect again")
+}

@@ -1,0 +1,221 @@
+//! What the user holds.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+
+use crate::client::Client;
+use crate::lease::Cell;
+use crate::slot::{Left, Slot};
+use crate::{Error, ErrorKind, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token};
+
+/// A hold on a name. Dropping it releases in the background; [`Guard::release`] waits for that.
+///
+/// A lease can be lost at any time, because the network or this machine stood still for too long.
+/// Run what must stop then inside [`Guard::run`], check [`Guard::is_held`] before each effect, and
+/// hand [`Guard::token`] to the resource, which refuses stale ones (see [`Fence`](crate::Fence)):
+/// only the last is safe under any timing.
+///
+/// A guard may be moved between tasks and threads, and dropped anywhere: outside a runtime, while
+/// one shuts down, in a panic. A guard that is forgotten (`std::mem::forget`) is renewed until the
+/// client is closed or the maximum hold time is reached.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct Guard {
+    client: Arc<Client>,
+    slot: Arc<Slot>,
+    cell: Arc<Cell>,
+    released: bool,
+}
+
+impl Guard {
+    pub(crate) fn new(client: Arc<Client>, slot: Arc<Slot>, cell: Arc<Cell>) -> Self {
+        Self { client, slot, cell, released: false }
+    }
+
+    /// What is held.
+    #[must_use]
+    pub fn name(&self) -> &LockName {
+        &self.cell.name
+    }
+
+    /// The fencing token of this lease: the same for every reentrant guard on it.
+    ///
+    /// # Errors
+    /// `Lost` once the lease is lost.
+    pub fn token(&self) -> Result<Token> {
+        self.cell.check()?;
+        Ok(self.cell.grant.token)
+    }
+
+    /// Whether the lease may be believed at this moment, by the clock. Some 50 ns.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.cell.is_held()
+    }
+
+    /// Whether the lease is held, held but not being renewed, or lost and why.
+    #[must_use]
+    pub fn state(&self) -> LeaseState {
+        self.cell.state()
+    }
+
+    /// How long the lease may still be believed if no renewal gets through: zero when it is lost,
+    /// `Duration::MAX` where it lives as long as this process.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.cell.remaining().unwrap_or_default()
+    }
+
+    /// The lease as plain data.
+    ///
+    /// # Errors
+    /// `Lost` once the lease is lost.
+    pub fn lease(&self) -> Result<Lease> {
+        self.cell.check()?;
+        Ok(Lease {
+            claim: self.cell.claim,
+            name: self.cell.name.clone(),
+            mode: self.mode(),
+            token: self.cell.grant.token,
+            valid_until: self.cell.valid_until(),
+        })
+    }
+
+    /// How the name is held.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.slot.mode().unwrap_or(Mode::Exclusive)
+    }
+
+    /// How the last holder before this one went, where the backend can tell. After
+    /// [`Predecessor::Vanished`], what the lock guards may be half done.
+    #[must_use]
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        self.cell.grant.predecessor
+    }
+
+    /// How many guards this owner has on the lease.
+    #[must_use]
+    pub fn hold_count(&self) -> u32 {
+        self.slot.guards()
+    }
+
+    /// Waits until the lease is lost, and says why. Answers at once if it already is, and never
+    /// after an ordinary release.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is missed between two calls.
+    pub async fn lost(&self) -> Loss {
+        self.cell.until_lost().await
+    }
+
+    /// Runs `future` for as long as the lease is held, and drops it at the moment of loss.
+    ///
+    /// The loss is seen at an await point of `future`: it does not interrupt code that computes or
+    /// blocks.
+    ///
+    /// # Errors
+    /// `Lost` when the lease was lost before `future` was done.
+    ///
+    /// # Cancel safety
+    /// As safe as `future` is.
+    pub async fn run<F: Future>(&self, future: F) -> Result<F::Output> {
+        // `lost` comes first, so that a future that is ready after the loss does not count.
+        match select(pin!(self.lost()), pin!(future)).await {
+            Either::Right((output, _)) => Ok(output),
+            Either::Left(_) => Err(self.cell.check().expect_err("a lost lease stays lost")),
+        }
+    }
+
+    /// Turns an exclusive hold into a shared one without a gap, so that waiting readers join.
+    /// The token stays.
+    ///
+    /// # Errors
+    /// `Unsupported` where the backend cannot; `OtherMode` when it is not exclusive, or when this
+    /// owner has other guards on it; `Lost`. When it stays unknown whether the service did it, the
+    /// lease is given up.
+    ///
+    /// # Cancel safety
+    /// Safe: the change is completed in the background.
+    pub async fn downgrade(&self) -> Result<()> {
+        self.cell.check()?;
+        if self.mode() != Mode::Exclusive {
+            return Err(Error::new(
+                ErrorKind::OtherMode,
+                format!("{} is held as {}: only an exclusive hold can be downgraded", self.name(), self.mode()),
+            ));
+        }
+        let guards = self.hold_count();
+        if guards > 1 {
+            return Err(Error::new(
+                ErrorKind::OtherMode,
+                format!(
+                    "{guards} guards of this owner count on {} as exclusive: release the others first",
+                    self.name()
+                ),
+            ));
+        }
+        self.client.downgrade(self.cell.claim).await
+    }
+
+    /// A descriptor that keeps the claim alive while any copy of it is open, for a child process
+    /// to inherit; `None` where claims do not live by descriptors (see
+    /// [`Capability::ProcessLife`](crate::Capability::ProcessLife)).
+    ///
+    /// # Errors
+    /// `Lost` once the lease is lost.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    #[cfg(unix)]
+    pub async fn lifeline(&self) -> Result<Option<std::os::fd::OwnedFd>> {
+        self.cell.check()?;
+        self.client.lifeline(self.cell.claim).await
+    }
+
+    /// Releases this guard, and the claim on the service with the owner's last guard.
+    ///
+    /// # Errors
+    /// `Lost` when the lease was lost before: somebody else may have held the name meanwhile.
+    /// `Unavailable` when the service did not confirm in time; the claim is no longer renewed,
+    /// the withdrawal is repeated in the background, and the claim lapses at the latest with its
+    /// ttl.
+    ///
+    /// # Cancel safety
+    /// Safe: a release that has begun is completed in the background.
+    pub async fn release(mut self) -> Result<()> {
+        self.released = true;
+        let held = self.cell.check();
+        match self.slot.drop_guard(&self.cell) {
+            Left::InUse(_) => held,
+            Left::Unused => {
+                let withdrawn = self.client.release(self.cell.claim);
+                held?;
+                withdrawn.await
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.released && self.slot.drop_guard(&self.cell) == Left::Unused {
+            drop(self.client.release(self.cell.claim));
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("name", self.name())
+            .field("claim", &self.cell.claim)
+            .field("token", &self.cell.grant.token)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

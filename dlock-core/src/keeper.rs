@@ -1,0 +1,252 @@
+//! The keeper: one task per client that renews, watches and cleans up.
+
+mod command;
+mod ending;
+mod entry;
+mod granting;
+mod renewing;
+mod table;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+pub(crate) use self::command::{Answer, Command};
+use self::entry::Phase;
+use self::table::Table;
+use self::work::{Done, guarded};
+use crate::client::{Settings, closed};
+use crate::{BackendInfo, Clock, Connect, ConnectContext, Error, ErrorKind, Event, LockBackend, Loss, Result};
+
+/// How a client is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// How long ago the service last answered anything.
+    pub last_answer: Duration,
+    /// Claims that are held, doubtful ones included.
+    pub held: usize,
+    /// Held claims whose renewal is failing.
+    pub doubtful: usize,
+    /// Claims that are being requested or stand in line.
+    pub waiting: usize,
+    /// Claims that are being withdrawn.
+    pub ending: usize,
+}
+
+/// Owns all claims of one client. It is the only one that talks to the backend, and every
+/// mutating request it sends is awaited to its end here, whoever goes away meanwhile.
+pub(crate) struct Keeper {
+    backend: Arc<dyn LockBackend>,
+    settings: Arc<Settings>,
+    clock: Clock,
+    claims: Table,
+    work: JoinSet<Done>,
+    last_answer: crate::Instant,
+    /// Who waits for the end, once it has begun.
+    closing: Option<Vec<Answer<()>>>,
+}
+
+/// What a connected keeper hands to its client.
+pub(crate) struct Ready {
+    pub(crate) info: BackendInfo,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+}
+
+/// How many commands are taken in a row before anything else gets a turn.
+const COMMANDS_AT_ONCE: usize = 256;
+
+impl Keeper {
+    /// Connects and serves until it is closed, or until every handle is gone.
+    pub(crate) async fn run(
+        connector: Box<dyn Connect>,
+        context: ConnectContext,
+        settle: impl FnOnce(&BackendInfo) -> Result<Settings>,
+        ready: oneshot::Sender<Result<Ready>>,
+    ) {
+        let clock = context.clock.clone();
+        let backend = match guarded(connector.connect(context)).await {
+            Ok(backend) => backend,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let info = backend.info().clone();
+        let (sender, commands) = mpsc::unbounded_channel();
+        let settings = match settle(&info) {
+            Ok(settings) => Arc::new(settings),
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return drop(guarded(backend.close()).await);
+            }
+        };
+        if ready.send(Ok(Ready { info, settings: settings.clone(), commands: sender })).is_err() {
+            return drop(guarded(backend.close()).await);
+        }
+        let events = backend.events();
+        let last_answer = clock.now();
+        let keeper = Self {
+            backend,
+            settings,
+            clock,
+            claims: Table::default(),
+            work: JoinSet::new(),
+            last_answer,
+            closing: None,
+        };
+        keeper.serve(commands, events).await;
+    }
+
+    async fn serve(mut self, mut commands: mpsc::UnboundedReceiver<Command>, mut events: BoxStream<'static, Event>) {
+        let (mut has_handles, mut has_events) = (true, true);
+        loop {
+            self.run_due();
+            if self.closing.is_some() && self.claims.is_empty() && self.work.is_empty() {
+                break;
+            }
+            let clock = self.clock.clone();
+            let wake = self.claims.next_due().unwrap_or_else(|| clock.now() + Duration::from_secs(3600));
+            tokio::select! {
+                command = commands.recv(), if has_handles => match command {
+                    Some(command) => {
+                        self.command(command);
+                        for _ in 0..COMMANDS_AT_ONCE {
+                            let Ok(command) = commands.try_recv() else { break };
+                            self.command(command);
+                        }
+                    }
+                    None => {
+                        has_handles = false;
+                        self.close(None);
+                    }
+                },
+                event = events.next(), if has_events => match event {
+                    Some(event) => self.event(event),
+                    None => has_events = false,
+                },
+                Some(done) = self.work.join_next() => match done {
+                    Ok(done) => self.done(done),
+                    Err(error) => tracing::error!(%error, "a task of the lock keeper failed"),
+                },
+                () = clock.sleep_until(wake) => {}
+            }
+        }
+        let ended = guarded(self.backend.close()).await;
+        for waiting in self.closing.take().into_iter().flatten() {
+            let _ = waiting.send(ended.clone());
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Start(start) if self.closing.is_some() => start.slot.failed(&start.attempt, closed()),
+            Command::Start(start) => self.start(*start),
+            Command::Abandon(attempt) => self.abandon(&attempt),
+            Command::Release(claim, reply) => self.release(claim, reply),
+            Command::Downgrade(claim, reply) => self.downgrade(claim, reply),
+            #[cfg(unix)]
+            Command::Lifeline(claim, reply) => self.lifeline(claim, reply),
+            Command::Alarm(at, ring) => self.alarm(at, ring),
+            Command::Inspect(name, reply) => self.inspect(name, reply),
+            Command::List(prefix, page, reply) => self.list(prefix, page, reply),
+            Command::Break(claim, reply) => self.break_claim(claim, reply),
+            Command::ClearDamage(name, entry, reply) => self.clear_damage(name, entry, reply),
+            Command::Health(reply) => drop(reply.send(Ok(self.health()))),
+            Command::Close(reply) => self.close(reply),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Granted(claim, grant) => self.granted(claim, grant),
+            Event::Gone(claim, gone) => self.gone(claim, gone),
+            Event::Suspect(scope) => self.suspect(&scope),
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Requested(claim, answer) => {
+                self.heard(&answer);
+                self.requested(claim, answer);
+            }
+            Done::Renewed(answers) => {
+                for (claim, answer) in answers {
+                    self.heard(&answer);
+                    self.renewed(claim, answer);
+                }
+            }
+            Done::Withdrawn(claim, answer) => {
+                self.heard(&answer);
+                self.withdrawn(claim, answer);
+            }
+            Done::Converted(claim, answer, reply) => {
+                self.heard(&answer);
+                self.converted(claim, answer, reply);
+            }
+            Done::Broken(claim, answer, reply) => {
+                self.heard(&answer);
+                self.broken(claim, answer, reply);
+            }
+            Done::Answered => {}
+        }
+    }
+
+    fn heard<T>(&mut self, answer: &Result<T>) {
+        if answer.is_ok() {
+            self.last_answer = self.clock.now();
+        }
+    }
+
+    /// Gives every claim whose time has come its turn, and renews in one batch.
+    fn run_due(&mut self) {
+        let now = self.clock.now();
+        let mut renew_any = false;
+        for claim in self.claims.take_due(now) {
+            renew_any |= self.turn(claim, now);
+        }
+        if renew_any {
+            self.renew_batch(now);
+        }
+    }
+
+    fn health(&self) -> Health {
+        let mut health = Health {
+            last_answer: self.clock.now().since(self.last_answer),
+            held: 0,
+            doubtful: 0,
+            waiting: 0,
+            ending: 0,
+        };
+        for entry in self.claims.iter() {
+            match entry.phase {
+                Phase::Requesting | Phase::Queued | Phase::Confirming => health.waiting += 1,
+                Phase::Held => {
+                    health.held += 1;
+                    health.doubtful += usize::from(entry.is_doubtful());
+                }
+                Phase::Retired(_) | Phase::Ending(_) => health.ending += 1,
+            }
+        }
+        health
+    }
+}
+
+/// Reached with claims left only when the keeper panicked or its runtime was shut down.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        for entry in self.claims.iter() {
+            match &entry.cell {
+                Some(cell) => cell.lose(Loss::Keeper),
+                None => entry.slot.failed(
+                    &entry.attempt,
+                    Error::new(ErrorKind::Closed, "the keeper of this lock client stopped: connect again"),
+                ),
+            }
+        }
+    }
+}

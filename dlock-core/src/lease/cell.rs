@@ -1,0 +1,211 @@
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{LeaseState, Loss};
+use crate::{ClaimId, Clock, Error, ErrorKind, Grant, Instant, LockName, Result};
+
+/// No longer valid, for ever.
+const OVER: u64 = 0;
+/// Valid until told otherwise: a process's life.
+const ENDLESS: u64 = u64::MAX;
+
+/// One held claim, shared by its guards (which read it) and the keeper (which extends it).
+///
+/// Validity is one atomic: whoever first sees the deadline pass replaces it by [`OVER`], and an
+/// extension only ever replaces a deadline that has not passed. So once anybody was told "lost",
+/// nobody is told "held" again.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) claim: ClaimId,
+    pub(crate) name: LockName,
+    pub(crate) grant: Grant,
+    clock: Clock,
+    valid_until: AtomicU64,
+    doubtful: AtomicBool,
+    loss: OnceLock<Loss>,
+    lost: Notify,
+}
+
+impl Cell {
+    pub(crate) fn new(
+        claim: ClaimId,
+        name: LockName,
+        grant: Grant,
+        clock: Clock,
+        valid_until: Option<Instant>,
+    ) -> Self {
+        let valid_until = valid_until.map_or(ENDLESS, Instant::as_nanos);
+        Self {
+            claim,
+            name,
+            grant,
+            clock,
+            valid_until: AtomicU64::new(valid_until),
+            doubtful: AtomicBool::new(false),
+            loss: OnceLock::new(),
+            lost: Notify::new(),
+        }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.deadline().is_some()
+    }
+
+    /// The time left, `None` when the lease is lost. A process's life has `Duration::MAX` left.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        match self.deadline()? {
+            ENDLESS => Some(Duration::MAX),
+            deadline => Some(Instant::from_nanos(deadline).since(self.clock.now())),
+        }
+    }
+
+    pub(crate) fn valid_until(&self) -> Option<Instant> {
+        self.deadline().filter(|deadline| *deadline != ENDLESS).map(Instant::from_nanos)
+    }
+
+    pub(crate) fn state(&self) -> LeaseState {
+        if !self.is_held() {
+            LeaseState::Lost(self.loss())
+        } else if self.doubtful.load(Ordering::Relaxed) {
+            LeaseState::Doubtful
+        } else {
+            LeaseState::Held
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_held() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Lost,
+            format!("the lock {} is lost: {}; stop what it guards", self.name, self.loss()),
+        ))
+    }
+
+    pub(crate) async fn until_lost(&self) -> Loss {
+        loop {
+            let notified = self.lost.notified();
+            if !self.is_held() {
+                return self.loss();
+            }
+            notified.await;
+        }
+    }
+
+    pub(crate) fn doubt(&self, doubtful: bool) {
+        self.doubtful.store(doubtful, Ordering::Relaxed);
+    }
+
+    /// Moves the deadline forward, unless it has passed. Answers whether the lease is held.
+    pub(crate) fn extend(&self, valid_until: Option<Instant>) -> bool {
+        let new = valid_until.map_or(ENDLESS, Instant::as_nanos);
+        while let Some(old) = self.deadline() {
+            let kept = self.valid_until.compare_exchange(old, new.max(old), Ordering::AcqRel, Ordering::Acquire);
+            if kept.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends the lease now. The first cause stays.
+    pub(crate) fn lose(&self, loss: Loss) {
+        self.loss.get_or_init(|| loss);
+        self.valid_until.store(OVER, Ordering::Release);
+        self.lost.notify_waiters();
+    }
+
+    fn loss(&self) -> Loss {
+        *self.loss.get_or_init(|| Loss::Deadline)
+    }
+
+    /// The deadline, unless it has passed; one that has passed is made final.
+    fn deadline(&self) -> Option<u64> {
+        loop {
+            let deadline = self.valid_until.load(Ordering::Acquire);
+            match deadline {
+                OVER => return None,
+                ENDLESS => return Some(ENDLESS),
+                _ if self.clock.now().as_nanos() < deadline => return Some(deadline),
+                _ => {
+                    let ended = self.valid_until.compare_exchange(deadline, OVER, Ordering::AcqRel, Ordering::Acquire);
+                    if ended.is_ok() {
+                        self.lose(Loss::Deadline);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Token;
+
+    fn cell(clock: &Clock, ttl: Duration) -> Cell {
+        let grant = Grant { token: Token { epoch: 1, value: 1 }, predecessor: None };
+        let until = clock.now() + ttl;
+        Cell::new(ClaimId::random(), "a".parse().unwrap(), grant, clock.clone(), Some(until))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_extension_never_revives() {
+        let clock = Clock::tokio();
+        let cell = cell(&clock, Duration::from_secs(10));
+        assert!(cell.extend(Some(clock.now() + Duration::from_secs(12))));
+        clock.sleep(Duration::from_secs(12)).await;
+        assert!(!cell.extend(Some(clock.now() + Duration::from_secs(10))), "nobody had looked before");
+        assert!(!cell.is_held());
+        assert_eq!(cell.state(), LeaseState::Lost(Loss::Deadline));
+        assert_eq!(cell.until_lost().await, Loss::Deadline);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_answer_never_shortens() {
+        let clock = Clock::tokio();
+        let cell = cell(&clock, Duration::from_secs(10));
+        assert!(cell.extend(Some(clock.now() + Duration::from_secs(1))));
+        clock.sleep(Duration::from_secs(5)).await;
+        assert!(cell.is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_cause_stays() {
+        let clock = Clock::tokio();
+        let cell = cell(&clock, Duration::from_secs(10));
+        cell.lose(Loss::Gone);
+        cell.lose(Loss::Closed);
+        assert_eq!(cell.state(), LeaseState::Lost(Loss::Gone));
+        assert_eq!(cell.check().unwrap_err().kind(), ErrorKind::Lost);
+    }
+
+    #[test]
+    fn racing_looks_and_extensions_never_go_back() {
+        let clock = Clock::system();
+        for _ in 0..200 {
+            let cell = cell(&clock, Duration::from_micros(200));
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        let mut was_lost = false;
+                        for _ in 0..300 {
+                            let held = cell.is_held();
+                            assert!(!(was_lost && held), "a lost lease came back");
+                            was_lost = !held;
+                        }
+                    });
+                }
+                scope.spawn(|| while cell.extend(Some(clock.now() + Duration::from_micros(50))) && rand_stop() {});
+            });
+        }
+    }
+
+    fn rand_stop() -> bool {
+        fastrand::u8(..) != 0
+    }
+}
