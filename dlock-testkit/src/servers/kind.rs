@@ -1,7 +1,7 @@
 //! Which kinds of servers there are, and where one is to be had.
 
 use std::env;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -69,13 +69,9 @@ impl Kind {
     }
 }
 
-/// Any answer will do, one that asks for a password too.
 fn redis_serves(addr: SocketAddr) -> io::Result<bool> {
-    let mut stream = probe::connect(addr)?;
-    stream.write_all(b"PING\r\n")?;
-    let mut first = [0];
-    stream.read_exact(&mut first)?;
-    Ok(matches!(first[0], b'+' | b'-'))
+    let answer = probe::exchange(addr, "PING\r\nQUIT\r\n")?;
+    Ok(answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
 }
 
 fn etcd_serves(addr: SocketAddr) -> io::Result<bool> {

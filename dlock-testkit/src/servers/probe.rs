@@ -1,4 +1,4 @@
-//! Just enough of talking to a server to learn whether it is ready.
+//! Just enough of talking to a server to learn whether it serves.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,15 +14,23 @@ pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The whole answer, headers included, to one request with a JSON body.
-pub(crate) fn http(addr: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<String> {
+/// The whole answer to a request after which the server closes the connection.
+pub(crate) fn exchange(addr: SocketAddr, request: &str) -> io::Result<String> {
     let mut stream = connect(addr)?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// The whole answer, headers included, to one HTTP request with a JSON body.
+pub(crate) fn http(addr: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<String> {
+    let length = body.len();
+    exchange(
+        addr,
+        &format!(
+            "{method} {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        ),
+    )
 }

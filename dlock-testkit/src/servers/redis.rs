@@ -1,6 +1,5 @@
 //! A Redis server of the test's own.
 
-use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::process::Command;
@@ -148,24 +147,15 @@ impl Recipe for RedisBuilder {
         command
     }
 
-    /// Whoever answers must give this process's id: another server may have the port.
+    /// Whoever answers must give this process's id: another server may have the port. And `INFO`
+    /// is answered while the data is still being loaded, when `PING` is refused.
     fn probe(&self, site: &Site<'_>, pid: u32) -> Result<(), String> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
-        let info = self.info(addr).map_err(|error| error.to_string())?;
-        let expected = format!("process_id:{pid}");
-        if info.lines().any(|line| line == expected) { Ok(()) } else { Err(format!("INFO answered {info:?}")) }
-    }
-}
-
-impl RedisBuilder {
-    fn info(&self, addr: SocketAddr) -> io::Result<String> {
-        let mut stream = probe::connect(addr)?;
-        if let Some(password) = &self.password {
-            write!(stream, "AUTH {password}\r\n")?;
-        }
-        stream.write_all(b"INFO server\r\nQUIT\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        let login = self.password.iter().map(|password| format!("AUTH {password}\r\n")).collect::<String>();
+        let answer = probe::exchange(addr, &format!("{login}PING\r\nINFO server\r\nQUIT\r\n"))
+            .map_err(|error| format!("it does not answer: {error}"))?;
+        let process = format!("process_id:{pid}");
+        let has = |wanted: &str| answer.lines().any(|line| line == wanted);
+        if has(&process) && has("+PONG") { Ok(()) } else { Err(format!("it answered {answer:?}")) }
     }
 }
