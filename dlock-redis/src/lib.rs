@@ -1,1 +1,36 @@
 //! The Redis and Valkey backend of dlock.
+//!
+//! One server, 7.0 or later, over plain TCP. Claims are granted in arrival order by the server's
+//! own scripts and pushed to the client that waits; nobody polls. An uncontended lock costs two
+//! requests, a contended one two requests and a push.
+//!
+//! # What it relies on
+//! - The server's wall clock: a claim's time runs by it. A step forward by a claim's ttl frees the
+//!   claim while its holder still believes in it, a step back keeps a dead holder's claim longer.
+//!   Let the server's clock be slewed, not stepped.
+//! - The server's memory: what it acknowledged can be lost when it crashes, fails over to a
+//!   replica, is flushed, or evicts keys (`maxmemory-policy` must be `noeviction`). Fencing
+//!   tokens go on growing through all of this or change their epoch; see
+//!   [`TokenGuarantee::BestEffort`](dlock_core::TokenGuarantee).
+//!
+//! # What it stores
+//! Under `<namespace>:{0}:` there are `name:<name>`, and while somebody waits `order:<name>` and
+//! `due:<name>`, all gone after the last release; and for the namespace, `tokens` and `epoch`.
+//! Messages go to channels `<namespace>:inbox:<random>`. A user needs `~<namespace>:*`,
+//! `&<namespace>:inbox:*` and the commands of the scripts, best as `+@all -@admin -@dangerous +info`.
+
+mod backend;
+mod config;
+mod entry;
+mod error;
+mod inbox;
+mod keys;
+mod link;
+mod lookout;
+mod registry;
+mod scripts;
+mod server;
+mod survey;
+mod tokens;
+
+pub use config::RedisConfig;

@@ -1,0 +1,135 @@
+//! The stored form of a claim: a short header that the scripts read, then the claim's record.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use dlock_core::{Claim, ClaimId, ClaimInfo, ClaimRef, Grant, LockName, Metadata, Mode, Predecessor, Token};
+
+/// Changes whenever the scripts of one release could misread what those of another wrote.
+const FORMAT: &str = "1";
+
+/// One claim as it stands on the server. The layout is told in `scripts/queue.lua`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: ClaimId,
+    pub(crate) mode: Mode,
+    pub(crate) ttl: Duration,
+    pub(crate) token: Option<Token>,
+    pub(crate) metadata: Metadata,
+}
+
+impl Entry {
+    /// What a fresh claim is stored as; `inbox` is where its owner listens.
+    pub(crate) fn text_of(claim: &Claim, inbox: &str) -> String {
+        let (id, mode, ttl) = (claim.id, mode_to_text(claim.mode), millis(claim.ttl));
+        format!("{FORMAT} {id} {mode} {ttl} {inbox} - - - {}", claim.to_record())
+    }
+
+    /// Reads an entry back; the error says what is wrong with it.
+    pub(crate) fn parse(stored: &[u8]) -> Result<Self, String> {
+        let strange = || {
+            let start = String::from_utf8_lossy(&stored[..stored.len().min(40)]).into_owned();
+            format!("not a claim: {start:?} ({} bytes)", stored.len())
+        };
+        let text = std::str::from_utf8(stored).map_err(|_| strange())?;
+        let fields: Vec<&str> = text.splitn(9, ' ').collect();
+        let [format, id, mode, ttl, _inbox, token, epoch, _fate, record] = fields[..] else {
+            return Err(strange());
+        };
+        if format != FORMAT {
+            return Err(format!("{}; this dlock writes format {FORMAT}", strange()));
+        }
+        Ok(Self {
+            id: id.parse().map_err(|_| strange())?,
+            mode: mode_from_text(mode).ok_or_else(strange)?,
+            ttl: Duration::from_millis(ttl.parse().map_err(|_| strange())?),
+            token: token_from_text(token, epoch),
+            // The header decides; a record that only people read does not make a claim damaged.
+            metadata: Claim::from_record(record.as_bytes()).map(|claim| claim.metadata).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn into_info(self, name: &LockName, expires_in: Option<Duration>) -> ClaimInfo {
+        let claim = ClaimRef { id: self.id, name: name.clone(), mode: self.mode, ttl: self.ttl };
+        ClaimInfo { claim, metadata: self.metadata, token: self.token, expires_in }
+    }
+}
+
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn mode_to_text(mode: Mode) -> String {
+    match mode {
+        Mode::Exclusive => "x".to_owned(),
+        Mode::Shared => "s".to_owned(),
+        Mode::Permit { limit } => format!("p{limit}"),
+    }
+}
+
+pub(crate) fn mode_from_text(text: &str) -> Option<Mode> {
+    match text {
+        "x" => Some(Mode::Exclusive),
+        "s" => Some(Mode::Shared),
+        _ => text.strip_prefix('p')?.parse::<NonZeroU32>().ok().map(|limit| Mode::Permit { limit }),
+    }
+}
+
+pub(crate) fn epoch_to_text(epoch: u64) -> String {
+    format!("{epoch:016x}")
+}
+
+pub(crate) fn epoch_from_text(text: &str) -> Option<u64> {
+    (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+pub(crate) fn token_from_text(value: &str, epoch: &str) -> Option<Token> {
+    Some(Token { epoch: epoch_from_text(epoch)?, value: value.parse().ok()? })
+}
+
+/// The token and epoch of a script's argument, `-` and `-` if there is none.
+pub(crate) fn token_to_args(token: Option<Token>) -> (String, String) {
+    match token {
+        Some(token) => (token.value.to_string(), epoch_to_text(token.epoch)),
+        None => ("-".to_owned(), "-".to_owned()),
+    }
+}
+
+pub(crate) fn grant_from_text(value: &str, epoch: &str, fate: &str) -> Option<Grant> {
+    let predecessor = match fate {
+        "r" => Some(Predecessor::Released),
+        "v" => Some(Predecessor::Vanished),
+        _ => None,
+    };
+    Some(Grant { token: token_from_text(value, epoch)?, predecessor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_round_trips() {
+        let claim = Claim {
+            id: ClaimId::random(),
+            name: "a b/ü".parse().unwrap(),
+            mode: Mode::Permit { limit: 7.try_into().unwrap() },
+            ttl: Duration::from_millis(1500),
+            metadata: Metadata::of_this_process("lábel with spaces"),
+        };
+        let entry = Entry::parse(Entry::text_of(&claim, "00ff").as_bytes()).unwrap();
+        let expected =
+            Entry { id: claim.id, mode: claim.mode, ttl: claim.ttl, token: None, metadata: claim.metadata.clone() };
+        assert_eq!(entry, expected);
+    }
+
+    #[test]
+    fn what_is_no_entry_says_so() {
+        for stored in [&b""[..], b"hello", b"\xff\xfe", b"1 x", b"1 zz x 5 0 - - - {}"] {
+            let problem = Entry::parse(stored).unwrap_err();
+            assert!(problem.starts_with("not a claim"), "{problem}");
+        }
+        let other = format!("2 {} x 5 0 - - - {{}}", ClaimId::random());
+        assert!(Entry::parse(other.as_bytes()).unwrap_err().contains("this dlock writes format 1"));
+    }
+}

@@ -1,0 +1,197 @@
+//! The claims of this client: what is known of them, what is pushed about them, when to look again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dlock_core::{Claim, ClaimId, ClaimRef, Clock, Event, Gone, Grant, Instant, Scope, Token};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use tokio::sync::Notify;
+
+use crate::inbox::{Line, lines};
+
+/// Shared by the requests, by the connection's pushes and by the task that looks.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    state: Mutex<State>,
+    events: UnboundedSender<Event>,
+    /// Rung when an earlier look is wanted than the looking task knows of.
+    sooner: Notify,
+    clock: Clock,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    claims: HashMap<ClaimId, Known>,
+    looks: BTreeSet<(Instant, ClaimId)>,
+    receiver: Option<UnboundedReceiver<Event>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    claim: ClaimRef,
+    /// Requests for it that are under way: their answers tell of a grant, no event does.
+    requests: u32,
+    grant: Option<Grant>,
+    look: Option<Instant>,
+}
+
+impl Registry {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let (events, receiver) = unbounded();
+        let state = State { receiver: Some(receiver), ..State::default() };
+        Self { state: Mutex::new(state), events, sooner: Notify::new(), clock }
+    }
+
+    /// The stream of events, once.
+    pub(crate) fn take_events(&self) -> Option<UnboundedReceiver<Event>> {
+        self.lock().receiver.take()
+    }
+
+    /// A request for `claim` is about to be sent. Answers the grant, if it is known already.
+    pub(crate) fn begin(&self, claim: &Claim) -> Option<Grant> {
+        let mut state = self.lock();
+        let known = state.claims.entry(claim.id).or_insert_with(|| Known {
+            claim: claim.to_ref(),
+            requests: 0,
+            grant: None,
+            look: None,
+        });
+        known.requests += 1;
+        known.grant
+    }
+
+    /// The request has ended, one way or the other. Answers the grant that is known by now.
+    pub(crate) fn end(&self, id: ClaimId) -> Option<Grant> {
+        let mut state = self.lock();
+        let known = state.claims.get_mut(&id)?;
+        known.requests = known.requests.saturating_sub(1);
+        known.grant
+    }
+
+    /// The claim holds, as an answer says. The first grant stands: a token is minted once.
+    pub(crate) fn granted(&self, id: ClaimId, grant: Grant) -> Grant {
+        let mut state = self.lock();
+        state.cancel_look(id);
+        match state.claims.get_mut(&id) {
+            Some(known) => *known.grant.get_or_insert(grant),
+            None => grant,
+        }
+    }
+
+    /// The claim stands in line; look again after `wait` if nothing is heard.
+    pub(crate) fn queued(&self, id: ClaimId, wait: Duration) {
+        let at = self.clock.now() + wait;
+        let mut state = self.lock();
+        if state.claims.get(&id).is_none_or(|known| known.grant.is_some()) {
+            return;
+        }
+        state.cancel_look(id);
+        let first = state.looks.first().is_none_or(|(earliest, _)| at < *earliest);
+        state.looks.insert((at, id));
+        if let Some(known) = state.claims.get_mut(&id) {
+            known.look = Some(at);
+        }
+        if first {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Nothing about this claim is of interest any more.
+    pub(crate) fn forget(&self, id: ClaimId) {
+        let mut state = self.lock();
+        state.cancel_look(id);
+        state.claims.remove(&id);
+    }
+
+    pub(crate) fn token(&self, id: ClaimId) -> Option<Token> {
+        self.lock().claims.get(&id)?.grant.map(|grant| grant.token)
+    }
+
+    /// What the server pushed to this client's inbox.
+    pub(crate) fn on_message(&self, message: &[u8]) {
+        for line in lines(message) {
+            match line {
+                Line::Granted(id, grant) => self.tell_granted(id, grant),
+                Line::Gone(id) => self.tell_gone(id, Gone::Absent),
+                Line::Look(id, wait) => self.queued(id, wait),
+            }
+        }
+    }
+
+    /// The claim holds, as nobody asked.
+    pub(crate) fn tell_granted(&self, id: ClaimId, grant: Grant) {
+        let mut state = self.lock();
+        state.cancel_look(id);
+        let Some(known) = state.claims.get_mut(&id) else { return };
+        if known.grant.is_none() {
+            known.grant = Some(grant);
+            if known.requests == 0 {
+                self.send(Event::Granted(id, grant));
+            }
+        }
+    }
+
+    /// The claim is gone, as nobody asked.
+    pub(crate) fn tell_gone(&self, id: ClaimId, gone: Gone) {
+        let mut state = self.lock();
+        state.cancel_look(id);
+        if state.claims.get(&id).is_some_and(|known| known.requests == 0) {
+            state.claims.remove(&id);
+            self.send(Event::Gone(id, gone));
+        }
+    }
+
+    /// Pushes may have been missed.
+    pub(crate) fn suspect_all(&self) {
+        self.send(Event::Suspect(Scope::All));
+    }
+
+    /// Waits until some claims should be looked at, and takes their timers away.
+    pub(crate) async fn next_looks(&self) -> Vec<ClaimRef> {
+        loop {
+            let earliest = self.lock().looks.first().map(|(at, _)| *at);
+            match earliest {
+                Some(at) if at <= self.clock.now() => return self.take_due(),
+                Some(at) => {
+                    tokio::select! {
+                        () = self.clock.sleep_until(at) => {}
+                        () = self.sooner.notified() => {}
+                    }
+                }
+                None => self.sooner.notified().await,
+            }
+        }
+    }
+
+    fn take_due(&self) -> Vec<ClaimRef> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let mut due = Vec::new();
+        while let Some((at, id)) = state.looks.first().copied().filter(|(at, _)| *at <= now) {
+            state.looks.remove(&(at, id));
+            if let Some(known) = state.claims.get_mut(&id) {
+                known.look = None;
+                due.push(known.claim.clone());
+            }
+        }
+        due
+    }
+
+    fn send(&self, event: Event) {
+        // Nobody listens once the keeper has gone, and then nobody needs to know.
+        let _ = self.events.unbounded_send(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn cancel_look(&mut self, id: ClaimId) {
+        if let Some(at) = self.claims.get_mut(&id).and_then(|known| known.look.take()) {
+            self.looks.remove(&(at, id));
+        }
+    }
+}

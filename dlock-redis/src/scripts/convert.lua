@@ -1,0 +1,42 @@
+-- Makes a held exclusive claim shared. KEYS: tokens, epoch, main, order, due. ARGV: spare epoch, id, and the
+-- token and epoch that its owner knows, or - and -. Returns {held, token, epoch, fate} or {lost}.
+local function convert(e)
+  if not e or e.id ~= ARGV[2] or (e.mode ~= 'x' and e.mode ~= 's') then
+    return false
+  end
+  e.mode = 's'
+  if e.token == '-' then
+    if ARGV[3] == '-' then
+      e.token, e.epoch = mint()
+    else
+      e.token, e.epoch = ARGV[3], ARGV[4]
+    end
+  end
+  return true
+end
+
+local q = open(KEYS[3], KEYS[4], KEYS[5])
+if q.damaged or q.form == 'none' then
+  return { 'lost' }
+end
+if q.form == 'plain' then
+  if not convert(q.plain) then
+    return { 'lost' }
+  end
+  redis.call('SET', q.main, encode(q.plain), 'KEEPTTL')
+  return { 'held', q.plain.token, q.plain.epoch, q.plain.fate }
+end
+expire(q)
+grant(q)
+local answer = { 'lost' }
+local rank = redis.call('ZRANK', q.order, ARGV[2])
+if rank and rank < q.held then
+  local e = entry(q, ARGV[2])
+  if convert(e) then
+    redis.call('HSET', q.main, e.id, encode(e))
+    answer = { 'held', e.token, e.epoch, e.fate }
+    grant(q)
+  end
+end
+finish(q)
+return answer

@@ -1,0 +1,90 @@
+-- Registers a claim. KEYS: tokens, epoch, main, order, due. ARGV: spare epoch, entry, y or n (whether to wait).
+-- Returns {held, token, epoch, fate}, {queued, ms until to look again}, {refused}, {mismatch, mode} or
+-- {damaged, problem}.
+local e = decode(ARGV[2])
+local q = open(KEYS[3], KEYS[4], KEYS[5])
+if q.damaged then
+  return { 'damaged', q.damaged }
+end
+if q.form == 'queue' then
+  expire(q)
+  grant(q)
+  if q.size == 0 then
+    finish(q)
+    q.form = 'none'
+  end
+end
+if q.form == 'none' then
+  e.token, e.epoch = mint()
+  e.fate = q.fate
+  redis.call('DEL', KEYS[4], KEYS[5])
+  redis.call('SET', KEYS[3], encode(e), 'PX', e.ttl)
+  return { 'held', e.token, e.epoch, e.fate }
+end
+if q.form == 'plain' then
+  local own = q.plain
+  if own.id == e.id then
+    if own.token == '-' then
+      own.token, own.epoch = mint()
+    end
+    redis.call('SET', KEYS[3], encode(own), 'PX', e.ttl)
+    return { 'held', own.token, own.epoch, own.fate }
+  end
+  if not combines(e.mode, own.mode) then
+    return { 'mismatch', own.mode }
+  end
+  if ARGV[3] == 'n' and not joins(e.mode, own.mode, 1) then
+    return { 'refused' }
+  end
+  enqueue(q)
+end
+
+local answer
+local rank = redis.call('ZRANK', q.order, e.id)
+if rank and rank < q.held then
+  local own = entry(q, e.id)
+  if own then
+    if own.token == '-' then
+      own.token, own.epoch = mint()
+      redis.call('HSET', q.main, own.id, encode(own))
+    end
+    redis.call('ZADD', q.due, text(now + e.ttl), e.id)
+    answer = { 'held', own.token, own.epoch, own.fate }
+  else
+    answer = { 'damaged', 'the claim is not of this format' }
+  end
+elseif rank and ARGV[3] == 'n' then
+  leave(q, e.id, '-')
+  answer = { 'refused' }
+elseif rank then
+  redis.call('ZADD', q.due, text(now + e.ttl), e.id)
+  answer = { 'queued', wake(q, rank) }
+else
+  local first = entry(q, at(q, 0))
+  if not first then
+    answer = { 'damaged', 'an entry of the queue is not a claim of this format' }
+  elseif q.blocked then
+    answer = { 'damaged', q.blocked }
+  elseif not combines(e.mode, first.mode) then
+    answer = { 'mismatch', first.mode }
+  else
+    local at_once = q.held == q.size and joins(e.mode, beside(q), q.held)
+    if not at_once and ARGV[3] == 'n' then
+      answer = { 'refused' }
+    else
+      q.seq = q.seq + 1
+      q.size = q.size + 1
+      redis.call('ZADD', q.order, text(q.seq), e.id)
+      redis.call('ZADD', q.due, text(now + e.ttl), e.id)
+      if at_once then
+        hold(q, e)
+        answer = { 'held', e.token, e.epoch, e.fate }
+      else
+        redis.call('HSET', q.main, e.id, encode(e))
+        answer = { 'queued', wake(q, q.size - 1) }
+      end
+    end
+  end
+end
+finish(q)
+return answer

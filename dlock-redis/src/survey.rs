@@ -1,0 +1,62 @@
+//! Looking at names: what `inspect` and `list` read.
+
+use std::time::Duration;
+
+use dlock_core::{DamagedEntry, LockName, LockState, Result};
+
+use crate::entry::Entry;
+use crate::error::strange_answer;
+
+/// Reads the answer of `scripts/inspect.lua` about `name`, whose main key is `key`.
+pub(crate) fn state(name: &LockName, key: &str, answer: &[Vec<u8>]) -> Result<LockState> {
+    let mut state = LockState::free(name.clone());
+    let word = |at: usize| answer.get(at).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+    let damaged = |key: String, problem: String, fingerprint: String| DamagedEntry { key, problem, fingerprint };
+    match word(0).as_str() {
+        "none" => {}
+        "plain" if answer.len() == 4 => match Entry::parse(&answer[2]) {
+            Ok(entry) => state.holders.push(entry.into_info(name, left(&word(3)))),
+            Err(problem) => state.damaged.push(damaged(key.to_owned(), problem, word(1))),
+        },
+        "queue" if answer.len() >= 3 && (answer.len() - 3).is_multiple_of(4) => {
+            let held: usize = word(2).parse().map_err(|_| strange_answer("inspect"))?;
+            for (rank, fields) in answer[3..].chunks_exact(4).enumerate() {
+                let id = String::from_utf8_lossy(&fields[0]).into_owned();
+                match Entry::parse(&fields[1]).and_then(|entry| same_id(entry, &id)) {
+                    Ok(entry) => {
+                        let info = entry.into_info(name, left(&String::from_utf8_lossy(&fields[2])));
+                        let line = if rank < held { &mut state.holders } else { &mut state.waiters };
+                        line.push(info);
+                    }
+                    Err(problem) => {
+                        let fingerprint = String::from_utf8_lossy(&fields[3]).into_owned();
+                        state.damaged.push(damaged(entry_key(key, &id), problem, fingerprint));
+                    }
+                }
+            }
+        }
+        "damaged" if answer.len() == 3 => state.damaged.push(damaged(key.to_owned(), word(2), word(1))),
+        _ => return Err(strange_answer("inspect")),
+    }
+    Ok(state)
+}
+
+/// The one entry of the queue that a damaged entry's key means; empty for the whole name.
+pub(crate) fn entry_of<'a>(key: &str, damaged: &'a str) -> Option<&'a str> {
+    let rest = damaged.strip_prefix(key)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix(SEPARATOR) }
+}
+
+const SEPARATOR: &str = " entry ";
+
+fn entry_key(key: &str, id: &str) -> String {
+    format!("{key}{SEPARATOR}{id}")
+}
+
+fn same_id(entry: Entry, id: &str) -> Result<Entry, String> {
+    if entry.id.to_string() == id { Ok(entry) } else { Err(format!("the entry of {} stands under {id}", entry.id)) }
+}
+
+fn left(millis: &str) -> Option<Duration> {
+    millis.parse().ok().map(Duration::from_millis)
+}
