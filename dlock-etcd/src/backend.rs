@@ -1,0 +1,424 @@
+//! The backend: the contract of dlock-core, in etcd's terms.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dlock_core::{
+    BackendInfo, Capabilities, Capability, Claim, ClaimRef, DamagedEntry, Error, ErrorKind, Event, Gone, Grant, Landed,
+    Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Namespace, Page, Queue, Renewal, Requested,
+    Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
+};
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
+use futures::stream::{BoxStream, StreamExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant as Deadline;
+
+use crate::acquire::{Placed, blocked, place};
+use crate::claims::{Claims, Standing};
+use crate::error::Effect;
+use crate::keys::{Keys, Section};
+use crate::lease::Lease;
+use crate::leases::{LeaseUse, Leases};
+use crate::position::{Position, look};
+use crate::rpc::{Rpc, token};
+use crate::turn::{attend, guard};
+use crate::watch::WatchHub;
+
+/// The name in URLs and messages.
+pub(crate) const SCHEME: &str = "etcd";
+
+/// etcd takes at most 128 operations in a transaction (`--max-txn-ops`).
+const CHECKS_PER_TRANSACTION: usize = 100;
+
+/// Claims on etcd.
+#[derive(Debug)]
+pub(crate) struct EtcdBackend {
+    info: BackendInfo,
+    inner: Arc<Inner>,
+    received: Mutex<Option<UnboundedReceiver<Event>>>,
+}
+
+/// What the tasks of a backend share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) rpc: Rpc,
+    pub(crate) keys: Keys,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) claims: Claims,
+    pub(crate) hub: WatchHub,
+    pub(crate) events: UnboundedSender<Event>,
+}
+
+impl EtcdBackend {
+    pub(crate) fn new(rpc: Rpc, namespace: &Namespace) -> Self {
+        let (events, received) = unbounded_channel();
+        let inner = Arc::new(Inner {
+            keys: Keys::new(namespace),
+            leases: Leases::new(rpc.clone()),
+            claims: Claims::default(),
+            hub: WatchHub::start(rpc.clone(), events.clone()),
+            events,
+            rpc,
+        });
+        Self { info: info(inner.rpc.timeout), inner, received: Mutex::new(Some(received)) }
+    }
+
+    /// The claim's answer when it is registered already.
+    async fn again(&self, standing: &Arc<Standing>, until: Deadline) -> Result<Requested> {
+        let life = standing.lease().life();
+        let view = look(&self.inner.rpc, standing, false, until).await?;
+        match view.seen {
+            Ok(Position::Held) => Ok(Requested::Held(self.inner.granted(standing, view.cluster), life)),
+            Ok(_) => Ok(Requested::Queued(life)),
+            Err(gone) => {
+                self.inner.claims.remove(standing.id);
+                Err(Error::new(ErrorKind::Lost, format!("the claim {} is gone ({gone:?})", standing.id)))
+            }
+        }
+    }
+
+    /// A place on a lease: that of an earlier request of this claim whose outcome is not known, so
+    /// that both put the same; otherwise any.
+    async fn seat(&self, claim: &Claim, until: Deadline) -> Result<LeaseUse> {
+        match self.inner.claims.doubted(claim.id) {
+            Some(lease) if !lease.is_ended() => Ok(self.inner.leases.hold(&lease)),
+            _ => self.inner.leases.take(claim.ttl, until).await,
+        }
+    }
+
+    async fn place(&self, claim: &Claim, queue: Queue, until: Deadline) -> Result<(Placed, LeaseUse)> {
+        let keys = self.inner.keys.name(&claim.name);
+        let mut left = 2;
+        loop {
+            let seat = self.seat(claim, until).await?;
+            let lease = seat.lease().clone();
+            let error = match place(&self.inner.rpc, &keys, claim, lease.id, queue, until).await {
+                Ok(placed) => return Ok((placed, seat)),
+                Err(error) => error,
+            };
+            left -= 1;
+            if error.kind() == ErrorKind::Lost && left > 0 {
+                // Revoked or lapsed behind our back: its claims find out by their own keys.
+                lease.set_ended();
+                continue;
+            }
+            if error.landed() == Landed::Maybe {
+                self.inner.claims.doubt(claim.id, lease);
+            }
+            return Err(error);
+        }
+    }
+
+    /// Deletes every key that the claim could stand at.
+    async fn delete(&self, claim: &ClaimRef, until: Deadline) -> Result<bool> {
+        delete(&self.inner, claim, until).await
+    }
+}
+
+#[async_trait]
+impl LockBackend for EtcdBackend {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    async fn request(&self, claim: &Claim, queue: Queue) -> Result<Requested> {
+        self.info.capabilities.require(Capability::for_mode(claim.mode), SCHEME)?;
+        self.info.ttl.check(claim.ttl, SCHEME)?;
+        let until = self.inner.rpc.deadline();
+        if let Some(standing) = self.inner.claims.get(claim.id) {
+            return self.again(&standing, until).await;
+        }
+        let epoch = self.inner.hub.epoch();
+        let (placed, seat) = self.place(claim, queue, until).await?;
+        let (created, new) = match placed {
+            Placed::Refused => return Ok(Requested::Refused),
+            Placed::New { created, cluster, position } => (created, Some((position, cluster))),
+            Placed::Found { created } => (created, None),
+        };
+        let keys = self.inner.keys.name(&claim.name);
+        let section = Section::Plain(claim.mode);
+        let identity = (claim.id, claim.name.clone());
+        let standing = Arc::new(Standing::new(identity, keys, section, created, claim.to_record(), seat));
+        standing.set_verified(epoch, created);
+        let (position, cluster, revision) = match new {
+            Some((position, cluster)) => (position, cluster, created),
+            None => {
+                let view = look(&self.inner.rpc, &standing, true, until).await.inspect_err(|_| {
+                    self.inner.claims.doubt(claim.id, standing.lease().clone());
+                });
+                let view = view.map_err(|error| error.with_landed(Landed::Maybe))?;
+                match view.seen {
+                    Ok(position) => (position, view.cluster, view.revision),
+                    Err(gone) => {
+                        return Err(Error::new(ErrorKind::Lost, format!("the claim {} is gone ({gone:?})", claim.id)));
+                    }
+                }
+            }
+        };
+        let life = standing.lease().life();
+        match position {
+            Position::Held => {
+                let grant = Grant { token: token(cluster, standing.order), predecessor: None };
+                standing.set_grant(grant);
+                self.inner.claims.add(standing.clone());
+                attend(&self.inner, &standing, None);
+                Ok(Requested::Held(grant, life))
+            }
+            Position::Blocked(key) => {
+                self.take_back(claim, &standing, until).await?;
+                Err(blocked(&standing.keys, &key))
+            }
+            _ if queue == Queue::No => {
+                self.take_back(claim, &standing, until).await?;
+                Ok(Requested::Refused)
+            }
+            waits => {
+                self.inner.claims.add(standing.clone());
+                attend(&self.inner, &standing, Some((waits, revision)));
+                Ok(Requested::Queued(life))
+            }
+        }
+    }
+
+    async fn renew(&self, claims: &[ClaimRef]) -> Vec<Result<Renewal>> {
+        let until = self.inner.rpc.deadline();
+        let standing: Vec<_> = claims.iter().map(|claim| self.inner.claims.get(claim.id)).collect();
+        let leases: BTreeMap<i64, Arc<Lease>> =
+            standing.iter().flatten().map(|one| (one.lease().id, one.lease().clone())).collect();
+        let pings = leases.values().map(|lease| lease.keep_alive(&self.inner.rpc, until));
+        let answers = futures::future::join_all(pings).await;
+        let lives: BTreeMap<i64, Result<Life>> = leases.keys().copied().zip(answers).collect();
+        let unsure = self.check(standing.iter().flatten(), until).await;
+        let renewal = |one: &Option<Arc<Standing>>| {
+            let Some(one) = one else { return Ok(Renewal::Gone(Gone::Absent)) };
+            match lives.get(&one.lease().id) {
+                Some(Err(error)) if error.kind() == ErrorKind::Lost => {
+                    self.inner.claims.remove(one.id);
+                    return Ok(Renewal::Gone(Gone::Session));
+                }
+                Some(Err(error)) => return Err(error.clone()),
+                _ => {}
+            }
+            match unsure.get(&one.id) {
+                Some(Ok(gone)) => {
+                    self.inner.claims.remove(one.id);
+                    Ok(Renewal::Gone(*gone))
+                }
+                Some(Err(error)) => Err(error.clone()),
+                None => Ok(Renewal::Alive { life: one.lease().life(), grant: one.grant(), recheck: None }),
+            }
+        };
+        standing.iter().map(renewal).collect()
+    }
+
+    async fn withdraw(&self, claim: &ClaimRef, _why: Why) -> Result<Withdrawn> {
+        let until = self.inner.rpc.deadline();
+        // First, so that the deletion is not taken for a loss.
+        let standing = self.inner.claims.remove(claim.id);
+        let removed = self.delete(claim, until).await?;
+        drop(standing);
+        if let Some(lease) = self.inner.claims.doubted(claim.id) {
+            self.inner.claims.settle(claim.id);
+            self.retire(claim, lease, until).await;
+        }
+        Ok(if removed { Withdrawn::Removed } else { Withdrawn::Absent })
+    }
+
+    async fn convert(&self, claim: &ClaimRef, to: Mode) -> Result<Grant> {
+        let until = self.inner.rpc.deadline();
+        let lost = || Error::new(ErrorKind::Lost, format!("the claim {} is not held", claim.id));
+        let standing = self.inner.claims.get(claim.id).ok_or_else(lost)?;
+        let grant = standing.grant().ok_or_else(lost)?;
+        match (standing.section(), to) {
+            (Section::Downgraded, Mode::Shared) => return Ok(grant),
+            (Section::Plain(Mode::Exclusive), Mode::Shared) => {}
+            (from, to) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("a claim changes from exclusive to shared only, not from {} to {to}", from.mode()),
+                ));
+            }
+        }
+        self.downgrade(&standing, until).await?.ok_or_else(lost)?;
+        Ok(grant)
+    }
+
+    async fn inspect(&self, name: &LockName) -> Result<LockState> {
+        crate::inspect::inspect(&self.inner.rpc, &self.inner.keys, name).await
+    }
+
+    async fn list(&self, prefix: &NamePrefix, page: Page) -> Result<NamePage> {
+        crate::inspect::list(&self.inner.rpc, &self.inner.keys, prefix, &page).await
+    }
+
+    async fn clear_damage(&self, name: &LockName, entry: &DamagedEntry) -> Result<Withdrawn> {
+        crate::inspect::clear_damage(&self.inner.rpc, &self.inner.keys, name, entry).await
+    }
+
+    fn events(&self) -> BoxStream<'static, Event> {
+        match self.received.lock().expect("no panic while locked").take() {
+            Some(mut received) => futures::stream::poll_fn(move |context| received.poll_recv(context)).boxed(),
+            None => futures::stream::empty().boxed(),
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.claims.clear();
+        self.inner.leases.close(self.inner.rpc.deadline()).await;
+        Ok(())
+    }
+}
+
+impl EtcdBackend {
+    /// Removes a key that was put for nothing.
+    async fn take_back(&self, claim: &Claim, standing: &Standing, until: Deadline) -> Result<()> {
+        let removed = self.delete(&claim.to_ref(), until).await;
+        if let Err(error) = removed {
+            self.inner.claims.doubt(claim.id, standing.lease().clone());
+            return Err(error.with_landed(Landed::Maybe));
+        }
+        Ok(())
+    }
+
+    /// Checks the keys of those claims to which something may have happened unseen, in few
+    /// requests. Answers for those that are gone or could not be checked.
+    async fn check<'a>(
+        &self,
+        standing: impl Iterator<Item = &'a Arc<Standing>>,
+        until: Deadline,
+    ) -> BTreeMap<dlock_core::ClaimId, Result<Gone>> {
+        let epoch = self.inner.hub.epoch();
+        let doubtful: Vec<_> = standing.filter(|one| !one.is_verified(epoch)).collect();
+        let mut unsure = BTreeMap::new();
+        for some in doubtful.chunks(CHECKS_PER_TRANSACTION) {
+            let expected: Vec<_> = some.iter().map(|one| one.expected()).collect();
+            let gets = some.iter().map(|one| TxnOp::get(one.key(), Some(GetOptions::new().with_keys_only())));
+            let txn = Txn::new().and_then(gets.collect::<Vec<_>>());
+            let answer = self.inner.rpc.txn(until, Effect::Read, txn).await;
+            for (index, (one, expected)) in some.iter().zip(expected).enumerate() {
+                let seen = answer
+                    .as_ref()
+                    .map_err(Error::clone)
+                    .and_then(|answer| Ok((expected.check(answer.range(index)?.kvs().first()), answer.revision)));
+                match seen {
+                    Ok((Ok(()), revision)) => one.set_verified(epoch, revision),
+                    Ok((Err(gone), _)) => drop(unsure.insert(one.id, Ok(gone))),
+                    Err(error) => drop(unsure.insert(one.id, Err(error))),
+                }
+            }
+        }
+        unsure
+    }
+
+    /// Moves an exclusive claim's key to the downgraded section, on one condition: it is intact.
+    /// `None` when it is not. Repeated after an answer was lost, it finds the key there.
+    async fn downgrade(&self, standing: &Arc<Standing>, until: Deadline) -> Result<Option<()>> {
+        let (from, expected) = (standing.key(), standing.expected());
+        let to = standing.keys.claim(Section::Downgraded, standing.id);
+        let value = crate::inspect::with_token(&standing.record, standing.order);
+        // The key is about to be deleted by ourselves, which is no loss.
+        standing.stop_tasks();
+        let txn = Txn::new()
+            .when([
+                Compare::create_revision(from.clone(), CompareOp::Equal, expected.created),
+                Compare::lease(from.clone(), CompareOp::Equal, expected.lease),
+            ])
+            .and_then([
+                TxnOp::delete(from, None),
+                TxnOp::put(to.clone(), value, Some(PutOptions::new().with_lease(expected.lease))),
+            ])
+            .or_else([TxnOp::get(to, Some(GetOptions::new().with_keys_only()))]);
+        let answer = self.inner.rpc.txn(until, Effect::Write, txn).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Which of the two keys it stands at is not known: the repetition finds out.
+                return Err(error);
+            }
+        };
+        let created = if answer.succeeded {
+            answer.revision
+        } else {
+            match answer.range(0)?.kvs().first() {
+                Some(key) if key.lease() == expected.lease => key.create_revision(),
+                _ => {
+                    self.inner.lost(standing, Gone::Absent);
+                    return Ok(None);
+                }
+            }
+        };
+        standing.moved(Section::Downgraded, created);
+        guard(&self.inner, standing);
+        Ok(Some(()))
+    }
+
+    /// A request of the claim may still arrive, on a lease that other claims keep alive. The lease
+    /// takes no new claims and ends with its last one; until then the deletion is repeated. A lease
+    /// without other claims ends now.
+    async fn retire(&self, claim: &ClaimRef, lease: Arc<Lease>, until: Deadline) {
+        lease.retire();
+        if lease.is_idle() && lease.revoke(&self.inner.rpc, until).await.is_ok() {
+            return;
+        }
+        let (inner, claim) = (Arc::downgrade(&self.inner), claim.clone());
+        tokio::spawn(async move {
+            let mut pause = Duration::from_millis(250);
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(30));
+                let Some(inner) = inner.upgrade() else { return };
+                if lease.is_idle() && !lease.is_ended() {
+                    let _ = lease.revoke(&inner.rpc, inner.rpc.deadline()).await;
+                }
+                let over = lease.is_ended() || (lease.is_idle() && lease.is_due(inner.rpc.clock.now()));
+                if delete(&inner, &claim, inner.rpc.deadline()).await.is_ok() && over {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Drop for EtcdBackend {
+    fn drop(&mut self) {
+        // The claims' tasks hold what they serve.
+        self.inner.claims.clear();
+    }
+}
+
+async fn delete(inner: &Inner, claim: &ClaimRef, until: Deadline) -> Result<bool> {
+    let places = inner.keys.name(&claim.name).places(claim.mode, claim.id);
+    let deletions: Vec<_> = places.into_iter().map(|key| TxnOp::delete(key, None)).collect();
+    let answer = inner.rpc.txn(until, Effect::Write, Txn::new().and_then(deletions)).await?;
+    Ok(answer.deleted() > 0)
+}
+
+fn info(request_timeout: Duration) -> BackendInfo {
+    BackendInfo {
+        scheme: SCHEME,
+        capabilities: Capabilities::of(&[
+            Capability::Exclusive,
+            Capability::Shared,
+            Capability::Permits,
+            Capability::Downgrade,
+            Capability::Fifo,
+            Capability::Push,
+            Capability::PushLoss,
+            Capability::List,
+            Capability::Break,
+            Capability::CrossProcess,
+            Capability::TokensSurviveRestart,
+        ]),
+        // A server grants no less than its longest election takes, 2 s by default.
+        ttl: TtlBounds { min: Duration::from_secs(2), max: Duration::from_secs(30 * 24 * 3600) },
+        // Whole seconds, rounded up, and a look for expired leases every 500 ms. (A leader change
+        // refills every lease: a dead client's claim can then live a full ttl longer.)
+        grace: Duration::from_secs(2),
+        tokens: TokenGuarantee::Consensus,
+        request_timeout,
+        // The stream is found silent, opened anew, and every waiting claim looks again.
+        missed_event_bound: Duration::from_secs(10),
+    }
+}

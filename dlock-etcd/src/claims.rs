@@ -1,0 +1,186 @@
+//! The claims that this client has registered.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use dlock_core::{ClaimId, Grant, LockName, Mode};
+use tokio::task::AbortHandle;
+
+use crate::keys::{NameKeys, Section};
+use crate::lease::Lease;
+use crate::leases::LeaseUse;
+
+/// One registered claim.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) id: ClaimId,
+    pub(crate) name: LockName,
+    pub(crate) keys: NameKeys,
+    /// When its first key was created: its place in line, and its token.
+    pub(crate) order: i64,
+    pub(crate) record: String,
+    seat: LeaseUse,
+    state: Mutex<State>,
+    /// The watch stream in which it was last seen to be intact.
+    verified: AtomicU64,
+    /// The revision at which it was last seen to be intact.
+    seen_at: AtomicI64,
+}
+
+#[derive(Debug)]
+struct State {
+    section: Section,
+    /// When the key it stands at now was created.
+    created: i64,
+    grant: Option<Grant>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// All of them, and the requests whose outcome is not known.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    standing: Mutex<HashMap<ClaimId, Arc<Standing>>>,
+    doubts: Mutex<HashMap<ClaimId, Arc<Lease>>>,
+}
+
+impl Standing {
+    pub(crate) fn new(
+        (id, name): (ClaimId, LockName),
+        keys: NameKeys,
+        section: Section,
+        created: i64,
+        record: String,
+        seat: LeaseUse,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            keys,
+            order: created,
+            record,
+            seat,
+            state: Mutex::new(State { section, created, grant: None, tasks: Vec::new() }),
+            verified: AtomicU64::new(0),
+            seen_at: AtomicI64::new(created),
+        }
+    }
+
+    pub(crate) fn lease(&self) -> &Arc<Lease> {
+        self.seat.lease()
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.section().mode()
+    }
+
+    pub(crate) fn section(&self) -> Section {
+        self.state().section
+    }
+
+    pub(crate) fn key(&self) -> Vec<u8> {
+        self.keys.claim(self.section(), self.id)
+    }
+
+    /// When the key it stands at now was created.
+    pub(crate) fn created(&self) -> i64 {
+        self.state().created
+    }
+
+    pub(crate) fn grant(&self) -> Option<Grant> {
+        self.state().grant
+    }
+
+    /// Notes the grant; answers whether it is news.
+    pub(crate) fn set_grant(&self, grant: Grant) -> bool {
+        self.state().grant.replace(grant).is_none()
+    }
+
+    /// It stands at another key now.
+    pub(crate) fn moved(&self, section: Section, created: i64) {
+        let mut state = self.state();
+        state.section = section;
+        state.created = created;
+        drop(state);
+        self.seen_at.store(created, Ordering::SeqCst);
+    }
+
+    /// Whether nothing can have happened to it unseen since stream `epoch` began.
+    pub(crate) fn is_verified(&self, epoch: u64) -> bool {
+        self.verified.load(Ordering::SeqCst) >= epoch
+    }
+
+    /// It was seen to be intact at `revision`, in a request made while `epoch` was the stream.
+    pub(crate) fn set_verified(&self, epoch: u64, revision: i64) {
+        self.verified.store(epoch, Ordering::SeqCst);
+        self.seen_at.store(revision, Ordering::SeqCst);
+    }
+
+    /// Something may have happened to it unseen.
+    pub(crate) fn doubt(&self) {
+        self.verified.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn seen_at(&self) -> i64 {
+        self.seen_at.load(Ordering::SeqCst)
+    }
+
+    /// A task that serves it, to be stopped with it.
+    pub(crate) fn add_task(&self, task: AbortHandle) {
+        self.state().tasks.push(task);
+    }
+
+    pub(crate) fn stop_tasks(&self) {
+        for task in self.state().tasks.drain(..) {
+            task.abort();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while locked")
+    }
+}
+
+impl Claims {
+    pub(crate) fn get(&self, id: ClaimId) -> Option<Arc<Standing>> {
+        self.standing().get(&id).cloned()
+    }
+
+    pub(crate) fn add(&self, standing: Arc<Standing>) {
+        self.standing().insert(standing.id, standing);
+    }
+
+    /// Forgets a claim and stops what serves it.
+    pub(crate) fn remove(&self, id: ClaimId) -> Option<Arc<Standing>> {
+        let standing = self.standing().remove(&id)?;
+        standing.stop_tasks();
+        Some(standing)
+    }
+
+    pub(crate) fn clear(&self) {
+        for (_, standing) in self.standing().drain() {
+            standing.stop_tasks();
+        }
+    }
+
+    /// A request for the claim on that lease may have landed, or may still land.
+    pub(crate) fn doubt(&self, id: ClaimId, lease: Arc<Lease>) {
+        self.doubts().insert(id, lease);
+    }
+
+    pub(crate) fn doubted(&self, id: ClaimId) -> Option<Arc<Lease>> {
+        self.doubts().get(&id).cloned()
+    }
+
+    pub(crate) fn settle(&self, id: ClaimId) {
+        self.doubts().remove(&id);
+    }
+
+    fn standing(&self) -> MutexGuard<'_, HashMap<ClaimId, Arc<Standing>>> {
+        self.standing.lock().expect("no panic while locked")
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, HashMap<ClaimId, Arc<Lease>>> {
+        self.doubts.lock().expect("no panic while locked")
+    }
+}

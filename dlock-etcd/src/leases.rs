@@ -1,0 +1,139 @@
+//! The leases of this client: one for each ttl in use.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dlock_core::Result;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::Instant as Deadline;
+
+use crate::lease::Lease;
+use crate::rpc::Rpc;
+
+/// An idle lease is revoked after this time, if it has not lapsed before.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Leases that take new claims, by the seconds that were asked for.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    rpc: Rpc,
+    open: Mutex<HashMap<i64, Arc<Lease>>>,
+    runtime: Handle,
+    me: Weak<Leases>,
+}
+
+/// One claim's place on a lease. The last one to go ends a retired lease.
+#[derive(Debug)]
+pub(crate) struct LeaseUse {
+    lease: Arc<Lease>,
+    leases: Weak<Leases>,
+}
+
+impl Leases {
+    pub(crate) fn new(rpc: Rpc) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self { rpc, open: Mutex::new(HashMap::new()), runtime: Handle::current(), me: me.clone() })
+    }
+
+    /// A lease for a claim of `ttl`, fresh enough to be worth it.
+    pub(crate) async fn take(&self, ttl: Duration, until: Deadline) -> Result<LeaseUse> {
+        let seconds = i64::try_from(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).unwrap_or(i64::MAX);
+        let mut open = tokio::time::timeout_at(until, self.open.lock())
+            .await
+            .map_err(|_| crate::error::timed_out(crate::error::Effect::Read))?;
+        if let Some(lease) = open.get(&seconds).filter(|lease| !lease.is_retired() && !lease.is_ended()) {
+            let now = self.rpc.clock.now();
+            // Past its deadline it is another client's time: whatever the server says now.
+            if !lease.is_due(now) {
+                // A grant with little life left would have to be renewed before it is of use.
+                if !lease.is_worn(now) || lease.keep_alive(&self.rpc, until).await.is_ok() {
+                    return Ok(self.hold(lease));
+                }
+            }
+        }
+        let lease = Arc::new(Lease::grant(&self.rpc, seconds, until).await?);
+        if let Some(old) = open.insert(seconds, lease.clone()) {
+            old.retire();
+            if old.is_idle() {
+                self.spawn_revoke(old);
+            }
+        }
+        Ok(self.hold(&lease))
+    }
+
+    /// One more use of a lease that has claims already.
+    pub(crate) fn hold(&self, lease: &Arc<Lease>) -> LeaseUse {
+        lease.uses.fetch_add(1, Ordering::SeqCst);
+        LeaseUse { lease: lease.clone(), leases: self.me.clone() }
+    }
+
+    /// Ends the leases that nobody lives on; the others lapse.
+    pub(crate) async fn close(&self, until: Deadline) {
+        let open = std::mem::take(&mut *self.open.lock().await);
+        for lease in open.into_values() {
+            lease.retire();
+            if lease.is_idle() && !lease.is_ended() {
+                // Not answered: then it lapses.
+                let _ = lease.revoke(&self.rpc, until).await;
+            }
+        }
+    }
+
+    /// Revokes a retired lease that has no claims left, until the server says so or it has lapsed.
+    fn spawn_revoke(&self, lease: Arc<Lease>) {
+        let rpc = self.rpc.clone();
+        self.runtime.spawn(async move {
+            while !lease.is_ended() && !lease.is_due(rpc.clock.now()) {
+                if lease.revoke(&rpc, rpc.deadline()).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            lease.set_ended();
+        });
+    }
+
+    fn became_idle(&self, lease: &Arc<Lease>) {
+        if lease.is_retired() {
+            return self.spawn_revoke(lease.clone());
+        }
+        // A short lease lapses by itself, since nobody keeps it alive.
+        if lease.ttl <= IDLE {
+            return;
+        }
+        // One watchman for each lease, not one for each time that it becomes idle.
+        if lease.idle_watched.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (me, lease) = (self.me.clone(), Arc::downgrade(lease));
+        self.runtime.spawn(async move {
+            tokio::time::sleep(IDLE).await;
+            let (Some(me), Some(lease)) = (me.upgrade(), lease.upgrade()) else { return };
+            lease.idle_watched.store(false, Ordering::SeqCst);
+            let mut open = me.open.lock().await;
+            if lease.is_idle() && !lease.is_retired() {
+                lease.retire();
+                open.retain(|_, other| other.id != lease.id);
+                drop(open);
+                me.spawn_revoke(lease);
+            }
+        });
+    }
+}
+
+impl LeaseUse {
+    pub(crate) fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+}
+
+impl Drop for LeaseUse {
+    fn drop(&mut self) {
+        let last = self.lease.uses.fetch_sub(1, Ordering::SeqCst) == 1;
+        if let (true, false, Some(leases)) = (last, self.lease.is_ended(), self.leases.upgrade()) {
+            leases.became_idle(&self.lease);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Waiting for a claim's turn, and watching over its key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlock_core::{Error, ErrorKind, Event, Gone, Grant, Mode};
+
+use crate::backend::Inner;
+use crate::claims::Standing;
+use crate::error::Effect;
+use crate::keys::Section;
+use crate::position::{Position, View, look};
+use crate::rpc::token;
+use crate::watch::{Notice, Target, Watch};
+
+/// A claim's own key is watched once the claim is this old: most claims are gone by then, and a
+/// watch that starts in the past sees all that it missed.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// The pause before something is tried again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Serves a claim that has just been placed: waits for its turn when it has to, and watches over it.
+pub(crate) fn attend(inner: &Arc<Inner>, standing: &Arc<Standing>, waits: Option<(Position, i64)>) {
+    if let Some((position, revision)) = waits {
+        let turn = Turn { inner: inner.clone(), standing: standing.clone(), position, revision };
+        standing.add_task(tokio::spawn(turn.wait()).abort_handle());
+    }
+    guard(inner, standing);
+}
+
+/// Watches over the key that the claim stands at now.
+pub(crate) fn guard(inner: &Arc<Inner>, standing: &Arc<Standing>) {
+    standing.add_task(tokio::spawn(watch_over(inner.clone(), standing.clone())).abort_handle());
+}
+
+/// One waiting claim.
+struct Turn {
+    inner: Arc<Inner>,
+    standing: Arc<Standing>,
+    position: Position,
+    /// When the position was seen.
+    revision: i64,
+}
+
+impl Turn {
+    async fn wait(mut self) {
+        loop {
+            match self.position.clone() {
+                Position::Held => return,
+                Position::Behind(key) | Position::Blocked(key) => self.wait_for(key).await,
+                Position::InLine { older } => self.wait_in_line(older).await,
+            }
+            match self.look_again().await {
+                Ok(()) => {}
+                Err(gone) => return self.inner.lost(&self.standing, gone),
+            }
+            if self.position == Position::Held {
+                return;
+            }
+        }
+    }
+
+    /// Until the key is gone, or something may have been missed. The watch starts now and not in
+    /// the past: the server brings a watch from the past up to date only every 100 ms. If anything
+    /// was written in between, the claim looks again instead.
+    async fn wait_for(&self, key: Vec<u8>) {
+        let mut watch = self.inner.hub.watch(Target::KeyGone(key));
+        loop {
+            match watch.next().await {
+                Some(Notice::Watching(revision)) if revision <= self.revision => {}
+                Some(Notice::Put) => {}
+                Some(Notice::Watching(_) | Notice::Deleted(_)) | None => return,
+            }
+        }
+    }
+
+    /// Until fewer than the limit are before a permit: whoever leaves, all deletions in the section
+    /// are counted, so that one release makes one claim look. Counting needs every deletion since
+    /// the position was seen; a look at once covers the time that the server takes to catch up.
+    async fn wait_in_line(&mut self, mut older: usize) {
+        let Mode::Permit { limit } = self.standing.mode() else { return };
+        let span = self.standing.keys.section(Section::Plain(self.standing.mode()));
+        let mut watch = self.inner.hub.watch(Target::SpanGone(span, self.revision + 1));
+        loop {
+            match watch.next().await {
+                Some(Notice::Watching(revision)) if revision <= self.revision => {}
+                Some(Notice::Watching(_)) => {
+                    let view = look(&self.inner.rpc, &self.standing, false, self.inner.rpc.deadline()).await;
+                    if !matches!(view, Ok(View { seen: Ok(Position::InLine { .. }), .. })) {
+                        return;
+                    }
+                }
+                Some(Notice::Deleted(Some(created))) => {
+                    older -= usize::from(created < self.standing.order && older > 0);
+                    if crate::position::in_line(limit.get(), older) == Position::Held {
+                        return;
+                    }
+                }
+                Some(Notice::Put) => {}
+                Some(Notice::Deleted(None)) | None => return,
+            }
+        }
+    }
+
+    /// Every wake is confirmed by the server. Goes on trying: only the server's word ends a claim.
+    async fn look_again(&mut self) -> Result<(), Gone> {
+        loop {
+            match look(&self.inner.rpc, &self.standing, true, self.inner.rpc.deadline()).await {
+                Ok(view) => {
+                    self.position = view.seen?;
+                    self.revision = view.revision;
+                    if self.position == Position::Held {
+                        self.inner.granted(&self.standing, view.cluster);
+                    }
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::debug!(name = %self.standing.name, %error, "cannot see who is before a claim");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Reports what others do to the claim's key. The server replays what happened while no watch was
+/// there; what it has compacted is checked by the next renewal.
+async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
+    tokio::time::sleep(SETTLED).await;
+    loop {
+        let mut watch = inner.hub.watch(Target::KeyFrom(standing.key(), standing.seen_at() + 1));
+        let mut began = false;
+        if let Some(gone) = first_change(&mut watch, &mut began).await {
+            return inner.lost(&standing, gone);
+        }
+        if !began {
+            // No stream, or no such revision any more. A check sets a later one.
+            standing.doubt();
+            if let Err(error) = inner.verify(&standing).await {
+                tracing::debug!(name = %standing.name, %error, "cannot check a claim");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The first change of an own key; `None` when the watch ends before.
+async fn first_change(watch: &mut Watch, began: &mut bool) -> Option<Gone> {
+    loop {
+        match watch.next().await? {
+            Notice::Watching(_) => *began = true,
+            Notice::Deleted(_) => return Some(Gone::Absent),
+            Notice::Put => return Some(Gone::Altered),
+        }
+    }
+}
+
+impl Inner {
+    /// The claim holds now: tells the keeper, once.
+    pub(crate) fn granted(&self, standing: &Standing, cluster: u64) -> Grant {
+        let grant = Grant { token: token(cluster, standing.order), predecessor: None };
+        if standing.set_grant(grant) {
+            self.tell(Event::Granted(standing.id, grant));
+        }
+        grant
+    }
+
+    /// The claim is gone: forgets it and tells the keeper.
+    pub(crate) fn lost(&self, standing: &Standing, gone: Gone) {
+        self.tell(Event::Gone(standing.id, gone));
+        self.claims.remove(standing.id);
+    }
+
+    /// Checks one claim's key, and reports its loss.
+    async fn verify(&self, standing: &Arc<Standing>) -> Result<(), Error> {
+        let epoch = self.hub.epoch();
+        let options = etcd_client::GetOptions::new().with_keys_only();
+        let answer = self.rpc.get(self.rpc.deadline(), &standing.key(), options).await?;
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        match standing.expected().check(answer.kvs().first()) {
+            Ok(()) if revision > 0 => standing.set_verified(epoch, revision),
+            Ok(()) => {
+                let message = "etcd sent an answer without a header";
+                return Err(Error::new(ErrorKind::Protocol, message).with_landed(Effect::Read.doubt()));
+            }
+            Err(gone) => self.lost(standing, gone),
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        // A keeper that does not listen any more is closing.
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,264 @@
+//! The one long-lived watch stream of a client. Watches are added to it and taken off again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dlock_core::{Event, Scope};
+use etcd_client::{EventType, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant as Deadline;
+
+use crate::keys::Span;
+use crate::rpc::Rpc;
+
+/// How often the server is asked for a sign of life on the stream. HTTP/2 pings would do, but a
+/// server takes more than one in 5 s for an attack (`--grpc-keepalive-min-time`).
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// A stream on which nothing arrived for this long is broken.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Hands out watches.
+#[derive(Debug)]
+pub(crate) struct WatchHub {
+    orders: UnboundedSender<Order>,
+    last_id: AtomicI64,
+    /// Counts streams: what was verified in an earlier one may have changed unseen.
+    epoch: Arc<AtomicU64>,
+}
+
+/// The pause between attempts to open a stream.
+const REOPEN: Duration = Duration::from_millis(250);
+
+/// What to watch.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// One key: every change, from this revision on.
+    KeyFrom(Vec<u8>, i64),
+    /// One key: its deletion, from now on.
+    KeyGone(Vec<u8>),
+    /// A range: every deletion, from this revision on.
+    SpanGone(Span, i64),
+}
+
+/// A watch. Dropping it takes it off the stream.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    id: i64,
+    notices: UnboundedReceiver<Notice>,
+    orders: UnboundedSender<Order>,
+}
+
+/// What a watch saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The server watches; a watch from now on sees everything after this revision.
+    Watching(i64),
+    /// The key was put.
+    Put,
+    /// A key was deleted that had been created at this revision, as far as the server remembers.
+    Deleted(Option<i64>),
+}
+
+#[derive(Debug)]
+enum Order {
+    Add { id: i64, target: Target, notices: UnboundedSender<Notice> },
+    Remove(i64),
+}
+
+impl WatchHub {
+    /// Starts the hub; its task ends with the hub and its watches.
+    pub(crate) fn start(rpc: Rpc, events: UnboundedSender<Event>) -> Self {
+        let (orders, received) = unbounded_channel();
+        let epoch = Arc::new(AtomicU64::new(1));
+        tokio::spawn(drive(rpc, received, events, epoch.clone()));
+        Self { orders, last_id: AtomicI64::new(0), epoch }
+    }
+
+    /// Adds a watch. It ends (with `None`) when the stream breaks or the server cancels it.
+    pub(crate) fn watch(&self, target: Target) -> Watch {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, notices) = unbounded_channel();
+        // A hub whose task is gone drops the order, and the watch ends at once.
+        let _ = self.orders.send(Order::Add { id, target, notices: sender });
+        Watch { id, notices, orders: self.orders.clone() }
+    }
+
+    /// Which stream is, or will be, the present one.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+}
+
+impl Watch {
+    /// The next notice; `None` when something may have been missed.
+    pub(crate) async fn next(&mut self) -> Option<Notice> {
+        self.notices.recv().await
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.orders.send(Order::Remove(self.id));
+    }
+}
+
+impl Target {
+    fn options(&self, id: i64) -> (Vec<u8>, WatchOptions) {
+        let options = WatchOptions::new().with_watch_id(id);
+        let gone = || vec![WatchFilterType::NoPut];
+        match self {
+            Self::KeyFrom(key, revision) => (key.clone(), options.with_start_revision(*revision)),
+            Self::KeyGone(key) => (key.clone(), options.with_filters(gone())),
+            Self::SpanGone(span, revision) => {
+                let options = options.with_range(span.end.clone()).with_start_revision(*revision);
+                (span.from.clone(), options.with_filters(gone()).with_prev_key())
+            }
+        }
+    }
+}
+
+async fn drive(rpc: Rpc, mut orders: UnboundedReceiver<Order>, events: UnboundedSender<Event>, epoch: Arc<AtomicU64>) {
+    while let Some(order) = orders.recv().await {
+        let Order::Add { id, target, notices } = order else { continue };
+        // The stream opens with its first watch: the server answers nothing before.
+        let (key, options) = target.options(id);
+        let mut client = rpc.watch_client();
+        match tokio::time::timeout(rpc.timeout, client.watch(key, Some(options))).await {
+            Ok(Ok(stream)) => {
+                let (requests, answers) = stream.split();
+                let mut watchers = HashMap::from([(id, notices)]);
+                serve(&mut orders, requests, answers, &mut watchers).await;
+                // Before the watchers learn of it by being dropped: what they verify afterwards
+                // is of the next stream.
+                epoch.fetch_add(1, Ordering::SeqCst);
+                let _ = events.send(Event::Suspect(Scope::All));
+                continue;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the watch stream does not open"),
+            Err(_) => tracing::debug!("the watch stream does not open in time"),
+        }
+        // All who wait for a stream learn that there is none; they come back.
+        tokio::time::sleep(REOPEN).await;
+        while orders.try_recv().is_ok() {}
+    }
+}
+
+/// Serves one stream until it breaks, or nobody can order any more.
+async fn serve(
+    orders: &mut UnboundedReceiver<Order>,
+    requests: WatchRequestSender,
+    mut answers: WatchResponseStream,
+    watchers: &mut HashMap<i64, UnboundedSender<Notice>>,
+) {
+    let mut writer = Writer::start(requests);
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut silent_since = Deadline::now();
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Add { id, target, notices }) => {
+                    watchers.insert(id, notices);
+                    writer.send(Request::Watch(id, target));
+                }
+                Some(Order::Remove(id)) => {
+                    if watchers.remove(&id).is_some() {
+                        writer.send(Request::Cancel(id));
+                    }
+                }
+                None => return,
+            },
+            answer = answers.message() => match answer {
+                Ok(Some(answer)) => {
+                    silent_since = Deadline::now();
+                    dispatch(&answer, watchers);
+                    // The server gave up the whole stream, for instance for want of a leader.
+                    if answer.canceled() && answer.watch_id() < 0 {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "the watch stream broke");
+                    return;
+                }
+            },
+            _ = heartbeat.tick() => {
+                if watchers.is_empty() {
+                    silent_since = Deadline::now();
+                    continue;
+                }
+                if silent_since.elapsed() > SILENCE {
+                    tracing::debug!("the watch stream is silent");
+                    return;
+                }
+                writer.send(Request::Heartbeat);
+            }
+        }
+    }
+}
+
+fn dispatch(answer: &WatchResponse, watchers: &mut HashMap<i64, UnboundedSender<Notice>>) {
+    let Some(watcher) = watchers.get(&answer.watch_id()) else { return };
+    if answer.created() && !answer.canceled() {
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        let _ = watcher.send(Notice::Watching(revision));
+    }
+    for event in answer.events() {
+        let _ = watcher.send(match event.event_type() {
+            EventType::Put => Notice::Put,
+            EventType::Delete => Notice::Deleted(event.prev_kv().map(etcd_client::KeyValue::create_revision)),
+        });
+    }
+    if answer.canceled() {
+        watchers.remove(&answer.watch_id());
+    }
+}
+
+enum Request {
+    Watch(i64, Target),
+    Cancel(i64),
+    Heartbeat,
+}
+
+/// Writes to the stream in a task of its own: a full stream must not keep the answers from being read.
+struct Writer {
+    queue: UnboundedSender<Request>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Writer {
+    fn start(mut requests: WatchRequestSender) -> Self {
+        let (queue, mut queued) = unbounded_channel();
+        let task = tokio::spawn(async move {
+            while let Some(request) = queued.recv().await {
+                let sent = match request {
+                    Request::Watch(id, target) => {
+                        let (key, options) = target.options(id);
+                        requests.watch(key, Some(options)).await
+                    }
+                    Request::Cancel(id) => requests.cancel(id).await,
+                    Request::Heartbeat => requests.request_progress().await,
+                };
+                if sent.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { queue, task }
+    }
+
+    fn send(&mut self, request: Request) {
+        // A writer that is gone had a broken stream, which the reader is about to see.
+        let _ = self.queue.send(request);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
