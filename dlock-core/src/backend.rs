@@ -30,6 +30,13 @@ pub trait Connect: Debug + Send + 'static {
     async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>>;
 }
 
+#[async_trait]
+impl Connect for Box<dyn Connect> {
+    async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>> {
+        (*self).connect(context).await
+    }
+}
+
 /// What the keeper tells a backend that connects.
 #[derive(Clone, Debug)]
 pub struct ConnectContext {

@@ -1,3 +1,35 @@
 //! Proves a dlock backend: conformance suite, real servers, faults.
+//!
+//! The suite is a list of [`Case`]s, each one scenario that every backend must show. A backend's
+//! own test file says how the service is reached (a [`Subject`]) and runs them all:
+//!
+//! ```no_run
+//! // tests/conformance.rs of an adapter, with `harness = false` in its manifest
+//! use dlock_testkit::{MemorySubject, harness};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     harness::conformance("memory", |_address| Ok(Box::new(MemorySubject::new())))
+//! }
+//! ```
+//!
+//! A scenario that needs what the backend does not declare is listed as "not offered" and counts
+//! as ignored, never as passed. That the cases can fail is proved too: each names a [`Flaw`], a
+//! deliberate defect laid over a working backend, and must trip on it.
 
+pub mod broken;
+mod case;
+#[expect(clippy::unwrap_used, reason = "a case fails by panicking")]
+pub mod cases;
+pub mod harness;
+mod lab;
+mod reach;
 pub mod servers;
+mod subject;
+mod worker;
+
+pub use broken::Flaw;
+pub use case::{Case, Need};
+pub use lab::{Crashable, Lab};
+pub use reach::{Count, Requests};
+pub use subject::{MemorySubject, Subject, Tamper};
+pub use worker::Worker;

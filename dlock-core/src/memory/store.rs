@@ -95,6 +95,14 @@ impl MemoryStore {
         self.settled().names.values().map(|line| line.claims.len()).sum()
     }
 
+    /// How many claims and damaged entries there are in one namespace.
+    #[must_use]
+    pub fn count_in(&self, namespace: &Namespace) -> usize {
+        let state = self.settled();
+        let lines = state.names.iter().filter(|((space, _), _)| space == namespace);
+        lines.map(|(_, line)| line.claims.len() + usize::from(line.damage.is_some())).sum()
+    }
+
     /// Deletes everything under a name, as an operator would with the service's own tools: nobody
     /// is told.
     pub fn delete(&self, namespace: &Namespace, name: &LockName) {

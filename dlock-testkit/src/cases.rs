@@ -1,0 +1,25 @@
+//! The scenarios, a file for each group.
+
+use crate::Case;
+
+/// Lists a case: its numbers in the catalogue, what it needs, and a flaw it trips on.
+macro_rules! case {
+    ([$($number:literal),+] $slug:ident, needs [$($need:expr),*], trips on $flaw:expr) => {
+        $crate::Case {
+            numbers: &[$($number),+],
+            group: GROUP,
+            slug: stringify!($slug),
+            needs: &[$($need),*],
+            run: |lab| Box::pin($slug(lab)),
+            flaw: || std::sync::Arc::new($flaw),
+        }
+    };
+}
+
+mod basic;
+
+/// All cases, in the catalogue's order.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    [basic::CASES].concat()
+}

@@ -1,0 +1,218 @@
+//! Where one case is tried: a namespace of its own on the subject, and what cases need again and
+//! again.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlock_core::{
+    BackendInfo, Builder, ClaimId, Clock, Connect as _, ConnectContext, LockBackend, LockName, Locks, NamePrefix,
+    Namespace, Page,
+};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::broken::Sound;
+use crate::reach::{Reach, Requests};
+use crate::{Flaw, Subject, Tamper, Worker};
+
+/// One case's view of the service.
+#[derive(Debug)]
+pub struct Lab {
+    subject: Arc<dyn Subject>,
+    namespace: Namespace,
+    info: BackendInfo,
+    requests: Requests,
+    flaw: Arc<dyn Flaw>,
+    patience: Duration,
+}
+
+/// A client that can die without a word, as one does whose process is killed.
+#[derive(Debug)]
+pub struct Crashable {
+    /// The client.
+    pub locks: Locks,
+    runtime: Option<Runtime>,
+}
+
+impl Lab {
+    /// A lab on `subject`, with everything that its clients do passing `flaw`.
+    pub(crate) async fn open(subject: Arc<dyn Subject>, flaw: Option<Arc<dyn Flaw>>) -> dlock_core::Result<Self> {
+        let namespace: Namespace = format!("t-{}", ClaimId::random()).parse()?;
+        let patience = Duration::from_secs(if flaw.is_some() { 4 } else { 30 });
+        let flaw = flaw.unwrap_or_else(|| Arc::new(Sound));
+        let probe = Locks::builder(subject.client()).namespace(namespace.clone()).connect().await?;
+        let info = probe.info().clone();
+        probe.close().await?;
+        Ok(Self { subject, namespace, info, requests: Requests::default(), flaw, patience })
+    }
+
+    /// What the backend declares.
+    #[must_use]
+    pub fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    /// The namespace of this case.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The ttl for cases about expiry. Clients of the lab use it unless told otherwise.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.info.ttl.clamp(self.subject.ttl())
+    }
+
+    /// After this a dead client's claims are surely gone and the next one is served.
+    #[must_use]
+    pub fn takeover(&self) -> Duration {
+        self.ttl() + self.info.grace
+    }
+
+    /// How long to wait for what must happen before the case fails. Generous; less where a flaw
+    /// makes failing the point.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience + self.takeover() * 2
+    }
+
+    /// Requests made by the lab's clients so far.
+    #[must_use]
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// A new client.
+    pub async fn client(&self) -> Locks {
+        self.client_with(|builder| builder).await
+    }
+
+    /// A new client with settings of its own.
+    pub async fn client_with(&self, settings: impl FnOnce(Builder) -> Builder) -> Locks {
+        settings(self.builder()).connect().await.expect("the service takes one more client")
+    }
+
+    /// A new client that can crash.
+    pub async fn crashable(&self) -> Crashable {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("one more thread can be started");
+        let handle = runtime.handle().clone();
+        let locks = self.client_with(|builder| builder.keeper_on(handle)).await;
+        Crashable { locks, runtime: Some(runtime) }
+    }
+
+    /// A backend without keeper or guards, to be driven by hand on this runtime: for scenarios
+    /// about the contract itself.
+    pub async fn backend(&self) -> Arc<dyn LockBackend> {
+        let context = ConnectContext { namespace: self.namespace.clone(), clock: Clock::system() };
+        Box::new(self.reach()).connect(context).await.expect("the service takes one more client")
+    }
+
+    /// A client in a process of its own. Only for cases that need `Processes`.
+    pub async fn worker(&self) -> Worker {
+        let address = self.subject.address().expect("the case needs `Processes`");
+        Worker::start(&address, &self.namespace, self.ttl()).await
+    }
+
+    /// The operator's hand. Only for cases that need `Tamper`.
+    #[must_use]
+    pub fn tamper(&self) -> Box<dyn Tamper> {
+        self.subject.tamper().expect("the case needs `Tamper`")
+    }
+
+    /// How many claims and damaged entries the service shows in the lab's namespace.
+    pub async fn claims(&self) -> usize {
+        let locks = self.client().await;
+        let mut names: Vec<LockName> = Vec::new();
+        let mut page = Page::first();
+        loop {
+            let part = locks.list(NamePrefix::root(), page).await.expect("names can be listed");
+            names.extend(part.names);
+            match part.cursor {
+                Some(cursor) => page = Page { cursor: Some(cursor), limit: 1000 },
+                None => break,
+            }
+        }
+        names.sort();
+        names.dedup();
+        let mut count = 0;
+        for name in &names {
+            let state = locks.inspect(name).await.expect("a name can be inspected");
+            count += state.holders.len() + state.waiters.len() + state.damaged.len();
+        }
+        locks.close().await.expect("a client can be closed");
+        count
+    }
+
+    /// Waits until nothing is left in the namespace.
+    pub async fn until_empty(&self) {
+        self.until("nothing is left on the server", || async { self.claims().await == 0 }).await;
+    }
+
+    /// Waits until `condition` holds, and fails the case if it does not in good time.
+    pub async fn until<F, Fut>(&self, what: &str, mut condition: F)
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = bool>,
+    {
+        let waited = tokio::time::timeout(self.patience(), async {
+            while !condition().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "waited in vain until {what}");
+    }
+
+    /// Waits until `name` has this many waiters.
+    pub async fn until_waiting(&self, locks: &Locks, name: &str, waiters: usize) {
+        let what = format!("{waiters} wait for {name}");
+        self.until(&what, || async {
+            locks.inspect(name).await.expect("a name can be inspected").waiters.len() == waiters
+        })
+        .await;
+    }
+
+    /// Awaits what must end in good time, and fails the case if it does not.
+    pub async fn soon<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+        match tokio::time::timeout(self.patience(), future).await {
+            Ok(output) => output,
+            Err(_) => panic!("waited in vain: {what}"),
+        }
+    }
+
+    fn builder(&self) -> Builder {
+        Locks::builder(self.reach()).namespace(self.namespace.clone()).ttl(self.ttl())
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { client: self.subject.client(), requests: self.requests.clone(), flaw: self.flaw.clone() }
+    }
+}
+
+impl Crashable {
+    /// Dies: nothing is released, nothing is renewed any more, all connections break.
+    pub fn crash(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// The runtime that drives the client's keeper.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        self.runtime.as_ref().expect("it is taken only by `crash`").handle()
+    }
+}
+
+impl Drop for Crashable {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What is tested, and how to get at it.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dlock_core::memory::{Memory, MemoryStore};
+use dlock_core::{Connect, LockName, Namespace};
+
+/// A service under test. Each case works in a namespace of its own, so that all can run at once.
+pub trait Subject: Debug + Send + Sync {
+    /// A new client of the service.
+    fn client(&self) -> Box<dyn Connect>;
+
+    /// How another process reaches the same service: the string that the subject's maker gets
+    /// there. `None` when it cannot.
+    fn address(&self) -> Option<String>;
+
+    /// The operator's hand on the stored entries, if the subject offers it.
+    fn tamper(&self) -> Option<Box<dyn Tamper>>;
+
+    /// The ttl that cases about expiry work with: short, but long enough for a slow machine.
+    fn ttl(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// What an operator can do to a name's entries with the service's own tools.
+#[async_trait]
+pub trait Tamper: Debug + Send + Sync {
+    /// Deletes all entries of the name, however they are stored.
+    async fn delete(&self, namespace: &Namespace, name: &LockName);
+
+    /// Overwrites an entry of the name with something that is no claim; makes one where there is
+    /// none.
+    async fn damage(&self, namespace: &Namespace, name: &LockName);
+
+    /// How many entries the service stores for the namespace's names, counted in the store itself.
+    async fn entries(&self, namespace: &Namespace) -> usize;
+}
+
+/// The memory backend as a subject.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySubject {
+    store: MemoryStore,
+}
+
+impl MemorySubject {
+    /// A store of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Subject for MemorySubject {
+    fn client(&self) -> Box<dyn Connect> {
+        Box::new(Memory::on(&self.store))
+    }
+
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    fn tamper(&self) -> Option<Box<dyn Tamper>> {
+        Some(Box::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl Tamper for MemorySubject {
+    async fn delete(&self, namespace: &Namespace, name: &LockName) {
+        self.store.delete(namespace, name);
+    }
+
+    async fn damage(&self, namespace: &Namespace, name: &LockName) {
+        self.store.damage(namespace, name, "garbage");
+    }
+
+    async fn entries(&self, namespace: &Namespace) -> usize {
+        self.store.count_in(namespace)
+    }
+}

@@ -1,0 +1,180 @@
+//! A client in another process, told what to do line by line.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use dlock_core::{Guard, Locks, Namespace, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::mpsc;
+
+use crate::Subject;
+
+/// Set in the environment of a worker: where the service is.
+pub(crate) const ADDRESS: &str = "DLOCK_TESTKIT_WORKER";
+const NAMESPACE: &str = "DLOCK_TESTKIT_NAMESPACE";
+const TTL_MS: &str = "DLOCK_TESTKIT_TTL_MS";
+
+/// A client of the service in a process of its own, to be stopped and killed. It is killed when
+/// dropped.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    orders: ChildStdin,
+    answers: mpsc::UnboundedReceiver<String>,
+}
+
+impl Worker {
+    pub(crate) async fn start(address: &str, namespace: &Namespace, ttl: Duration) -> Self {
+        let program = std::env::current_exe().expect("a test knows its own file");
+        let mut child = Command::new(program)
+            .env(ADDRESS, address)
+            .env(NAMESPACE, namespace.as_str())
+            .env(TTL_MS, ttl.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a test can start itself again");
+        let orders = child.stdin.take().expect("it is piped");
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, answers) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(std::io::Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut worker = Self { child, orders, answers };
+        assert_eq!(worker.answer().await, "connected");
+        worker
+    }
+
+    /// Orders `acquire NAME`, and waits for the token.
+    pub async fn acquire(&mut self, name: &str) -> u64 {
+        self.order(&format!("acquire {name}"));
+        let answer = self.answer().await;
+        let token = answer.strip_prefix("held ").and_then(|token| token.parse().ok());
+        token.unwrap_or_else(|| panic!("the worker answered {answer:?}"))
+    }
+
+    /// Orders an acquire without waiting for it; the next answer is `held TOKEN`.
+    pub fn begin_acquire(&mut self, name: &str) {
+        self.order(&format!("acquire {name}"));
+    }
+
+    /// Whether a try was granted.
+    pub async fn try_acquire(&mut self, name: &str) -> bool {
+        self.order(&format!("try {name}"));
+        self.answer().await != "refused"
+    }
+
+    /// Whether the last acquired guard believes that it is held, by its first look after the order.
+    pub async fn is_held(&mut self) -> bool {
+        self.order("check");
+        self.answer().await == "yes"
+    }
+
+    /// Orders the last acquired guard to be released; answers what came of it.
+    pub async fn release(&mut self) -> String {
+        self.order("release");
+        self.answer().await
+    }
+
+    /// Sends an order without waiting for the answer.
+    pub fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("the worker reads its orders");
+    }
+
+    /// The next answer, in good time.
+    pub async fn answer(&mut self) -> String {
+        let next = tokio::time::timeout(Duration::from_secs(60), self.answers.recv()).await;
+        next.expect("the worker answers in good time").expect("the worker lives")
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops the process where it is (SIGSTOP).
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a stopped process go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Kills the process (SIGKILL), and waits for its end.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a child has a pid"), signal).expect("a child can be signalled");
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The worker's side: reads orders from its standard input until it closes.
+pub(crate) fn serve(subject: &dyn Subject) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new().expect("a worker has a runtime");
+    runtime.block_on(async {
+        let namespace: Namespace = std::env::var(NAMESPACE).unwrap_or_default().parse()?;
+        let ttl = std::env::var(TTL_MS).ok().and_then(|ms| ms.parse().ok()).unwrap_or(1000);
+        let locks = Locks::builder(subject.client())
+            .namespace(namespace)
+            .ttl(Duration::from_millis(ttl))
+            .label("worker")
+            .connect()
+            .await?;
+        say("connected");
+        let mut guard: Option<Guard> = None;
+        for line in std::io::stdin().lock().lines().map_while(std::io::Result::ok) {
+            match line.split_once(' ').unwrap_or((&line, "")) {
+                ("acquire", name) => match locks.lock(name)?.acquire().await {
+                    Ok(held) => {
+                        say(&format!("held {}", held.token()?));
+                        guard = Some(held);
+                    }
+                    Err(error) => say(&format!("error {error}")),
+                },
+                ("try", name) => match locks.lock(name)?.try_acquire().await? {
+                    Some(held) => {
+                        say(&format!("held {}", held.token()?));
+                        guard = Some(held);
+                    }
+                    None => say("refused"),
+                },
+                ("check", _) => say(if guard.as_ref().is_some_and(Guard::is_held) { "yes" } else { "no" }),
+                ("release", _) => match guard.take() {
+                    Some(held) => match held.release().await {
+                        Ok(()) => say("released"),
+                        Err(error) => say(&format!("error {error}")),
+                    },
+                    None => say("nothing held"),
+                },
+                _ => say("what?"),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn say(line: &str) {
+    println!("{line}");
+}
