@@ -1,0 +1,83 @@
+use dlock_core::{Error, ErrorKind, Result};
+
+use crate::options::Options;
+use crate::scheme;
+
+/// A backend URL, taken apart: `scheme:place?options`.
+///
+/// What is wrong with a URL is said without repeating it: it may hold a password, also where none
+/// belongs.
+#[cfg_attr(test, derive(Debug))]
+pub(crate) struct Address<'a> {
+    /// In lower case.
+    pub(crate) scheme: String,
+    /// What follows the scheme's colon, as it was written.
+    pub(crate) place: &'a str,
+    pub(crate) options: Options,
+}
+
+impl<'a> Address<'a> {
+    pub(crate) fn parse(url: &'a str) -> Result<Self> {
+        if url.is_empty() {
+            return Err(invalid(format!("the backend url is empty: {}", scheme::compiled_in())));
+        }
+        if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(invalid("a backend url has no spaces and no control characters in it: write a space as %20"));
+        }
+        let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).ok_or_else(no_scheme)?;
+        let scheme = scheme.to_ascii_lowercase();
+        // What stands before a colon without slashes may as well be a user's name or a password.
+        if !scheme::is_known(&scheme) && !rest.starts_with("//") {
+            return Err(no_scheme());
+        }
+        if rest.contains('#') {
+            return Err(invalid("a backend url has no fragment: write a # that belongs to it as %23"));
+        }
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if query.contains('@') {
+            return Err(invalid(
+                "there is an @ among the url's options: write a ? in a password as %3F, and an @ in an option as %40",
+            ));
+        }
+        Ok(Self { scheme, place, options: Options::parse(query)? })
+    }
+
+    /// The URL without its options, as adapters know it.
+    #[cfg(any(feature = "redis", feature = "etcd"))]
+    pub(crate) fn without_options(&self) -> String {
+        format!("{}:{}", self.scheme, self.place)
+    }
+}
+
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+}
+
+fn no_scheme() -> Error {
+    invalid(format!("a backend url starts with the scheme of a backend: {}", scheme::compiled_in()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (url, scheme, place) in [
+            ("memory:", "memory", ""),
+            ("MEMORY:Tests", "memory", "Tests"),
+            ("file:///var/lib/a%20b?ttl=5s", "file", "///var/lib/a%20b"),
+            ("redis://u:p%40ss@h:1/2?namespace=x", "redis", "//u:p%40ss@h:1/2"),
+            ("etcd://a,b:2,c", "etcd", "//a,b:2,c"),
+            ("other+x://h", "other+x", "//h"),
+        ] {
+            let address = Address::parse(url).unwrap();
+            assert_eq!((&*address.scheme, address.place), (scheme, place), "{url}");
+        }
+    }
+}

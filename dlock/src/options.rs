@@ -1,0 +1,135 @@
+use std::time::Duration;
+
+use dlock_core::{Builder, Namespace, Result};
+
+use crate::address::invalid;
+use crate::percent;
+
+/// The settings in a backend URL's query, the same for every backend.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    namespace: Option<Namespace>,
+    ttl: Option<Duration>,
+    label: Option<String>,
+    max_hold: Option<Duration>,
+    retry_for: Option<Duration>,
+}
+
+/// Far beyond any use, and far from the end of any clock.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+impl Options {
+    pub(crate) fn parse(query: &str) -> Result<Self> {
+        let mut options = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent::decode(value).map_err(|error| error.context(format!("option {name:?}")))?;
+            let fresh = match name {
+                "namespace" => set(&mut options.namespace, value.parse()?),
+                "ttl" => set(&mut options.ttl, longer_than_zero(name, &value)?),
+                "label" => set(&mut options.label, value),
+                "max-hold" => set(&mut options.max_hold, longer_than_zero(name, &value)?),
+                "retry-for" => set(&mut options.retry_for, duration(name, &value)?),
+                _ => {
+                    return Err(invalid(format!(
+                        "unknown option {name:?} in the backend url: there are namespace, ttl, label, max-hold and \
+                         retry-for"
+                    )));
+                }
+            };
+            if !fresh {
+                return Err(invalid(format!("option {name:?} is in the backend url twice: remove one")));
+            }
+        }
+        Ok(options)
+    }
+
+    pub(crate) fn apply(self, mut builder: Builder) -> Builder {
+        if let Some(namespace) = self.namespace {
+            builder = builder.namespace(namespace);
+        }
+        if let Some(ttl) = self.ttl {
+            builder = builder.ttl(ttl);
+        }
+        if let Some(label) = self.label {
+            builder = builder.label(label);
+        }
+        if let Some(time) = self.max_hold {
+            builder = builder.max_hold_time(time);
+        }
+        if let Some(time) = self.retry_for {
+            builder = builder.retry_for(time);
+        }
+        builder
+    }
+}
+
+/// Answers whether it was not set before.
+fn set<T>(option: &mut Option<T>, value: T) -> bool {
+    option.replace(value).is_none()
+}
+
+fn longer_than_zero(name: &str, text: &str) -> Result<Duration> {
+    let time = duration(name, text)?;
+    if time.is_zero() {
+        return Err(invalid(format!("option {name:?} must be longer than zero")));
+    }
+    Ok(time)
+}
+
+fn duration(name: &str, text: &str) -> Result<Duration> {
+    let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let with_unit = if is_bare { format!("{text}s") } else { text.to_owned() };
+    let time = humantime::parse_duration(&with_unit).map_err(|error| {
+        invalid(format!("option {name:?} is not a duration: {text:?}: {error}; write 500ms, 30s or 5m"))
+    })?;
+    if time > LONGEST {
+        return Err(invalid(format!("option {name:?} is too long: {text:?}; at most a hundred years")));
+    }
+    Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let options =
+            Options::parse("namespace=team-a&ttl=1m%2030s&label=w%C3%B6rker%20%267&max-hold=3600&retry-for=0s");
+        let expected = Options {
+            namespace: Some("team-a".parse().unwrap()),
+            ttl: secs(90),
+            label: Some("wörker &7".into()),
+            max_hold: secs(3600),
+            retry_for: secs(0),
+        };
+        assert_eq!(options.unwrap(), expected);
+        assert_eq!(Options::parse("").unwrap(), Options::default());
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_why() {
+        for (query, why) in [
+            ("tll=5s", "unknown option \"tll\" in the backend url: there are namespace, ttl, label, max-hold and"),
+            ("TTL=5s", "unknown option \"TTL\""),
+            ("ttl", "option \"ttl\" is not a duration: \"\": value was empty"),
+            ("ttl=soon", "option \"ttl\" is not a duration: \"soon\": expected number at 0; write 500ms, 30s or 5m"),
+            ("ttl=-5s", "option \"ttl\" is not a duration"),
+            ("ttl=0", "option \"ttl\" must be longer than zero"),
+            ("max-hold=0ms", "option \"max-hold\" must be longer than zero"),
+            ("retry-for=99999999999999999999", "number is too large"),
+            ("retry-for=101years", "option \"retry-for\" is too long"),
+            ("ttl=5s&ttl=6s", "option \"ttl\" is in the backend url twice"),
+            ("namespace=a%2Fb", "namespace \"a/b\" cannot be used: '/' is not one of"),
+            ("namespace=", "namespace \"\" cannot be used: it is empty"),
+            ("label=%C3%28", "option \"label\": what %C3%28 stands for is not utf-8"),
+            ("label=50%", "option \"label\": a % is followed by two hexadecimal digits; write % itself as %25"),
+        ] {
+            let error = Options::parse(query).unwrap_err();
+            assert_eq!(error.kind(), dlock_core::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(why), "{query}: {error}");
+        }
+    }
+}
