@@ -265,8 +265,8 @@ impl LockBackend for EtcdBackend {
     }
 
     async fn close(&self) -> Result<()> {
-        self.inner.claims.clear();
         self.inner.leases.close(self.inner.rpc.deadline()).await;
+        self.inner.claims.clear();
         Ok(())
     }
 }
@@ -330,14 +330,9 @@ impl EtcdBackend {
                 TxnOp::put(to.clone(), value, Some(PutOptions::new().with_lease(expected.lease))),
             ])
             .or_else([TxnOp::get(to, Some(GetOptions::new().with_keys_only()))]);
-        let answer = self.inner.rpc.txn(until, Effect::Write, txn).await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                // Which of the two keys it stands at is not known: the repetition finds out.
-                return Err(error);
-            }
-        };
+        // After an error it is not known at which of the two keys the claim stands: nobody guards
+        // it until the repetition has found out.
+        let answer = self.inner.rpc.txn(until, Effect::Write, txn).await?;
         let created = if answer.succeeded {
             answer.revision
         } else {
@@ -383,6 +378,7 @@ impl EtcdBackend {
 
 impl Drop for EtcdBackend {
     fn drop(&mut self) {
+        self.inner.leases.leave();
         // The claims' tasks hold what they serve.
         self.inner.claims.clear();
     }

@@ -10,6 +10,7 @@ use etcd_client::{Client, ConnectOptions, GetOptions};
 
 use crate::backend::EtcdBackend;
 use crate::error::{Effect, classify, timed_out};
+use crate::peer::speaks_http2_or;
 use crate::rpc::Rpc;
 
 const DEFAULT_PORT: u16 = 2379;
@@ -94,6 +95,21 @@ impl EtcdConfig {
         &self.endpoints
     }
 
+    /// Connects, and reads: that proves that the peer is etcd, that it has a leader, and that the
+    /// keys may be read.
+    async fn open(&self, context: &ConnectContext) -> Result<Rpc> {
+        let connecting = Client::connect(self.endpoints.clone(), Some(self.options()));
+        let client = match tokio::time::timeout(self.request_timeout, connecting).await {
+            Ok(client) => client.map_err(|error| classify(error, Effect::Read))?,
+            Err(_) => return Err(timed_out(Effect::Read)),
+        };
+        let rpc = Rpc::new(client, context.clock.clone(), self.request_timeout, self.endpoints.len());
+        let probe = format!("{}/", context.namespace);
+        let options = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
+        rpc.get(rpc.deadline(), probe.as_bytes(), options).await?;
+        Ok(rpc)
+    }
+
     fn options(&self) -> ConnectOptions {
         let options = ConnectOptions::new()
             // A member that lost its cluster says so, instead of serving what it knew.
@@ -122,20 +138,13 @@ impl Connect for EtcdConfig {
         if self.request_timeout.is_zero() {
             return Err(Error::new(ErrorKind::InvalidInput, "the request timeout of etcd must not be zero"));
         }
-        let shown = self.endpoints.join(",");
-        let connecting = Client::connect(self.endpoints.clone(), Some(self.options()));
-        let client = match tokio::time::timeout(self.request_timeout, connecting).await {
-            Ok(client) => client.map_err(|error| classify(error, Effect::Read)),
-            Err(_) => Err(timed_out(Effect::Read)),
+        let rpc = match self.open(&context).await {
+            Ok(rpc) => rpc,
+            Err(error) => {
+                let error = error.context(format!("connecting to etcd at {}", self.endpoints.join(",")));
+                return Err(speaks_http2_or(error, &self.endpoints).await);
+            }
         };
-        let client = client.map_err(|error| error.context(format!("connecting to etcd at {shown}")))?;
-        let rpc = Rpc::new(client, context.clock, self.request_timeout, self.endpoints.len());
-        // Proves that the peer is etcd, that it has a leader, and that the keys may be read.
-        let probe = format!("{}/", context.namespace);
-        let options = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
-        rpc.get(rpc.deadline(), probe.as_bytes(), options)
-            .await
-            .map_err(|error| error.context(format!("connecting to etcd at {shown}")))?;
         Ok(Arc::new(EtcdBackend::new(rpc, &context.namespace)))
     }
 }

@@ -1,7 +1,7 @@
 //! The leases of this client: one for each ttl in use.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(crate) struct Leases {
     rpc: Rpc,
     open: Mutex<HashMap<i64, Arc<Lease>>>,
+    /// Claims that go now are left to lapse.
+    closed: AtomicBool,
     runtime: Handle,
     me: Weak<Leases>,
 }
@@ -34,7 +36,13 @@ pub(crate) struct LeaseUse {
 
 impl Leases {
     pub(crate) fn new(rpc: Rpc) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { rpc, open: Mutex::new(HashMap::new()), runtime: Handle::current(), me: me.clone() })
+        Arc::new_cyclic(|me| Self {
+            rpc,
+            open: Mutex::new(HashMap::new()),
+            closed: AtomicBool::new(false),
+            runtime: Handle::current(),
+            me: me.clone(),
+        })
     }
 
     /// A lease for a claim of `ttl`, fresh enough to be worth it.
@@ -69,8 +77,14 @@ impl Leases {
         LeaseUse { lease: lease.clone(), leases: self.me.clone() }
     }
 
+    /// From now on, leases lapse.
+    pub(crate) fn leave(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
     /// Ends the leases that nobody lives on; the others lapse.
     pub(crate) async fn close(&self, until: Deadline) {
+        self.leave();
         let open = std::mem::take(&mut *self.open.lock().await);
         for lease in open.into_values() {
             lease.retire();
@@ -96,6 +110,9 @@ impl Leases {
     }
 
     fn became_idle(&self, lease: &Arc<Lease>) {
+        if self.closed.load(Ordering::SeqCst) {
+            return;
+        }
         if lease.is_retired() {
             return self.spawn_revoke(lease.clone());
         }

@@ -9,6 +9,7 @@
 //! - `lease`, `leases`: what keeps claims alive.
 //! - `watch`: the one long-lived watch stream.
 //! - `rpc`, `error`: deadlines and what an error means.
+//! - `config`, `peer`: connecting, and finding out that the peer is something else.
 
 mod acquire;
 mod backend;
@@ -19,6 +20,7 @@ mod inspect;
 mod keys;
 mod lease;
 mod leases;
+mod peer;
 mod position;
 mod rpc;
 mod turn;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use dlock_core::{Error, ErrorKind, Event, Gone, Grant, Mode};
 
+use etcd_client::GetOptions;
+
 use crate::backend::Inner;
 use crate::claims::Standing;
 use crate::error::Effect;
 use crate::keys::Section;
-use crate::position::{Position, View, look};
+use crate::position::{Position, look};
 use crate::rpc::token;
 use crate::watch::{Notice, Target, Watch};
 
@@ -63,32 +65,41 @@ impl Turn {
 
     /// Until the key is gone, or something may have been missed. The watch starts now and not in
     /// the past: the server brings a watch from the past up to date only every 100 ms. If anything
-    /// was written in between, the claim looks again instead.
+    /// was written in between, one look at the key tells whether it was its deletion.
     async fn wait_for(&self, key: Vec<u8>) {
-        let mut watch = self.inner.hub.watch(Target::KeyGone(key));
+        let mut watch = self.inner.hub.watch(Target::KeyGone(key.clone()));
         loop {
             match watch.next().await {
                 Some(Notice::Watching(revision)) if revision <= self.revision => {}
+                Some(Notice::Watching(_)) => {
+                    let options = GetOptions::new().with_keys_only();
+                    match self.inner.rpc.get(self.inner.rpc.deadline(), &key, options).await {
+                        Ok(found) if !found.kvs().is_empty() => {}
+                        _ => return,
+                    }
+                }
                 Some(Notice::Put) => {}
-                Some(Notice::Watching(_) | Notice::Deleted(_)) | None => return,
+                Some(Notice::Deleted(_) | Notice::Compacted) | None => return,
             }
         }
     }
 
     /// Until fewer than the limit are before a permit: whoever leaves, all deletions in the section
     /// are counted, so that one release makes one claim look. Counting needs every deletion since
-    /// the position was seen; a look at once covers the time that the server takes to catch up.
+    /// the position was seen. The server may take 100 ms to catch up with that; a count at once
+    /// spares a claim that is alone in line the time.
     async fn wait_in_line(&mut self, mut older: usize) {
         let Mode::Permit { limit } = self.standing.mode() else { return };
         let span = self.standing.keys.section(Section::Plain(self.standing.mode()));
-        let mut watch = self.inner.hub.watch(Target::SpanGone(span, self.revision + 1));
+        let mut watch = self.inner.hub.watch(Target::SpanGone(span.clone(), self.revision + 1));
         loop {
             match watch.next().await {
                 Some(Notice::Watching(revision)) if revision <= self.revision => {}
                 Some(Notice::Watching(_)) => {
-                    let view = look(&self.inner.rpc, &self.standing, false, self.inner.rpc.deadline()).await;
-                    if !matches!(view, Ok(View { seen: Ok(Position::InLine { .. }), .. })) {
-                        return;
+                    let options = GetOptions::new().with_range(span.end.clone()).with_count_only();
+                    match self.inner.rpc.get(self.inner.rpc.deadline(), &span.from, options).await {
+                        Ok(all) if all.count() > i64::from(limit.get()) => {}
+                        _ => return,
                     }
                 }
                 Some(Notice::Deleted(Some(created))) => {
@@ -98,7 +109,7 @@ impl Turn {
                     }
                 }
                 Some(Notice::Put) => {}
-                Some(Notice::Deleted(None)) | None => return,
+                Some(Notice::Deleted(None) | Notice::Compacted) | None => return,
             }
         }
     }
@@ -130,28 +141,37 @@ async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
     tokio::time::sleep(SETTLED).await;
     loop {
         let mut watch = inner.hub.watch(Target::KeyFrom(standing.key(), standing.seen_at() + 1));
-        let mut began = false;
-        if let Some(gone) = first_change(&mut watch, &mut began).await {
-            return inner.lost(&standing, gone);
-        }
-        if !began {
-            // No stream, or no such revision any more. A check sets a later one.
-            standing.doubt();
-            if let Err(error) = inner.verify(&standing).await {
-                tracing::debug!(name = %standing.name, %error, "cannot check a claim");
+        match first_change(&mut watch).await {
+            Change::Gone(gone) => return inner.lost(&standing, gone),
+            Change::Missed => {}
+            Change::Forgotten => {
+                standing.doubt();
+                if let Err(error) = inner.verify(&standing).await {
+                    tracing::debug!(name = %standing.name, %error, "cannot check a claim");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-/// The first change of an own key; `None` when the watch ends before.
-async fn first_change(watch: &mut Watch, began: &mut bool) -> Option<Gone> {
+/// What a watch on an own key came to.
+enum Change {
+    Gone(Gone),
+    /// The stream broke: the next one goes on where this one began.
+    Missed,
+    /// The server does not know any more what happened to the key since it was seen.
+    Forgotten,
+}
+
+async fn first_change(watch: &mut Watch) -> Change {
     loop {
-        match watch.next().await? {
-            Notice::Watching(_) => *began = true,
-            Notice::Deleted(_) => return Some(Gone::Absent),
-            Notice::Put => return Some(Gone::Altered),
+        match watch.next().await {
+            Some(Notice::Watching(_)) => {}
+            Some(Notice::Deleted(_)) => return Change::Gone(Gone::Absent),
+            Some(Notice::Put) => return Change::Gone(Gone::Altered),
+            Some(Notice::Compacted) => return Change::Forgotten,
+            None => return Change::Missed,
         }
     }
 }
@@ -175,7 +195,7 @@ impl Inner {
     /// Checks one claim's key, and reports its loss.
     async fn verify(&self, standing: &Arc<Standing>) -> Result<(), Error> {
         let epoch = self.hub.epoch();
-        let options = etcd_client::GetOptions::new().with_keys_only();
+        let options = GetOptions::new().with_keys_only();
         let answer = self.rpc.get(self.rpc.deadline(), &standing.key(), options).await?;
         let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         match standing.expected().check(answer.kvs().first()) {

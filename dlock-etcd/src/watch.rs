@@ -60,6 +60,8 @@ pub(crate) enum Notice {
     Put,
     /// A key was deleted that had been created at this revision, as far as the server remembers.
     Deleted(Option<i64>),
+    /// The server has compacted what the watch was to see: it must start later.
+    Compacted,
 }
 
 #[derive(Debug)]
@@ -212,6 +214,9 @@ fn dispatch(answer: &WatchResponse, watchers: &mut HashMap<i64, UnboundedSender<
             EventType::Put => Notice::Put,
             EventType::Delete => Notice::Deleted(event.prev_kv().map(etcd_client::KeyValue::create_revision)),
         });
+    }
+    if answer.compact_revision() > 0 {
+        let _ = watcher.send(Notice::Compacted);
     }
     if answer.canceled() {
         watchers.remove(&answer.watch_id());
