@@ -61,6 +61,16 @@ impl FileBackend {
         Ok(Self { info, room, driver, events: Mutex::new(Some(receiver)) })
     }
 
+    fn end(&self) {
+        self.room.closed.store(true, Ordering::Relaxed);
+        // The driver's own share of the room goes only when its runtime gets round to it.
+        self.driver.abort();
+        // Their descriptions are closed with this: the claims are dead, unless a child lives that
+        // inherited one.
+        lock(&self.room.claims).clear();
+        self.room.events.close_channel();
+    }
+
     fn check_open(&self) -> Result<()> {
         if self.room.closed.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Closed, "the file backend has been closed"));
@@ -139,19 +149,14 @@ impl LockBackend for FileBackend {
     }
 
     async fn close(&self) -> Result<()> {
-        self.room.closed.store(true, Ordering::Relaxed);
-        self.driver.abort();
-        // Their descriptions are closed with this: the claims are dead, unless a child lives that
-        // inherited one.
-        lock(&self.room.claims).clear();
-        self.room.events.close_channel();
+        self.end();
         Ok(())
     }
 }
 
 impl Drop for FileBackend {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.end();
     }
 }
 

@@ -53,13 +53,8 @@ impl Room {
         let path = queue.path_of(entry);
         match examine(&path, entry, &claim.name)? {
             Standing::Live(_) => {}
-            Standing::Dead { .. } | Standing::Gone => return Ok(Withdrawn::Absent),
-            Standing::Damaged(damage) => {
-                return Err(Error::new(
-                    ErrorKind::Damaged,
-                    format!("{} is damaged ({}): clear the damage instead", damage.key, damage.problem),
-                ));
-            }
+            // What cannot be read is nobody's claim: only `clear_damage` removes it.
+            Standing::Dead { .. } | Standing::Gone | Standing::Damaged(_) => return Ok(Withdrawn::Absent),
         }
         let what = || format!("cannot remove the claim {}", path.display());
         if why == Why::Break && entry.is_held() && self.somebody_waits_behind(&queue, entry)? {
