@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use crate::broken::Sound;
 use crate::servers::Skip;
 use crate::{Case, Flaw, Lab, Subject, cases, worker};
 
@@ -22,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// there. Where there is no service, it answers a [`Skip`].
 #[must_use]
 pub fn conformance(backend: &str, make: impl Fn(Option<String>) -> Result<Box<dyn Subject>, Skip>) -> ExitCode {
-    if let Some(code) = serve_as_worker(&make) {
+    if let Some(code) = serve_as_worker(|_case, address| make(address)) {
         return code;
     }
     let mut arguments = Arguments::from_args();
@@ -43,7 +44,7 @@ pub fn conformance(backend: &str, make: impl Fn(Option<String>) -> Result<Box<dy
             return libtest_mimic::run(&arguments, trials.collect()).exit_code();
         }
     };
-    let info = match block_on(Lab::open(subject.clone(), None)) {
+    let info = match block_on(Lab::open(subject.clone())) {
         Ok(lab) => lab.info().clone(),
         Err(error) => {
             eprintln!("{backend}: the service cannot be reached: {error}");
@@ -53,7 +54,8 @@ pub fn conformance(backend: &str, make: impl Fn(Option<String>) -> Result<Box<dy
     let trials = cases::all().into_iter().map(|case| {
         let subject = subject.clone();
         let missing = case.missing(&info, &*subject);
-        let trial = Trial::test(format!("{backend}::{}", case.name()), move || try_case(case, subject, None));
+        let trial =
+            Trial::test(format!("{backend}::{}", case.name()), move || try_case(case, block_on(Lab::open(subject))?));
         match missing {
             Some(need) => trial.with_kind(format!("not offered: {need}")).with_ignored_flag(true),
             None => trial,
@@ -62,28 +64,33 @@ pub fn conformance(backend: &str, make: impl Fn(Option<String>) -> Result<Box<dy
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// Proves that every case trips on the flaw it names, on the subject that `make` makes for it.
+/// Proves that every case trips on the flaw it names, on the subject that `make` makes for it. With
+/// `--nocapture` it tells how.
 #[must_use]
 pub fn broken(make: impl Fn(&Case, Option<String>) -> Box<dyn Subject>) -> ExitCode {
-    let all = cases::all();
-    if let Some(code) = serve_as_worker(|address| Ok(make(&all[0], address))) {
+    let make_worker =
+        |case: Option<&Case>, address| Ok(make(case.expect("a worker of a flawed lab is told the case"), address));
+    if let Some(code) = serve_as_worker(make_worker) {
         return code;
     }
     // Failing is the point here: thousands of lines of panics would hide what matters.
     std::panic::set_hook(Box::new(|_| {}));
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(CASES_AT_ONCE);
-    let trials = all.into_iter().map(|case| {
+    let show = arguments.nocapture;
+    let trials = cases::all().into_iter().map(|case| {
         let subject: Arc<dyn Subject> = make(&case, None).into();
-        let flaw = (case.flaw)();
         Trial::test(format!("broken::{}", case.name()), move || {
-            let lab = block_on(Lab::open(subject.clone(), None))?;
+            let lab = block_on(Lab::open(subject.clone()))?;
             if let Some(need) = case.missing(lab.info(), &*subject) {
                 return Err(format!("the subject for this proof does not offer {need}").into());
             }
-            let name = format!("{flaw:?}");
-            match try_case(case, subject, Some(flaw)) {
-                Ok(()) => Err(format!("the case passes on a backend that is broken by {name}").into()),
+            match try_case(case, lab.flawed_for(&case)) {
+                Ok(()) => Err(format!("the case passes on a backend that is broken by {:?}", (case.flaw)()).into()),
+                Err(failed) if show => {
+                    println!("{} trips: {}", case.name(), failed.message().unwrap_or_default());
+                    Ok(())
+                }
                 Err(_) => Ok(()),
             }
         })
@@ -97,10 +104,10 @@ pub fn broken(make: impl Fn(&Case, Option<String>) -> Box<dyn Subject>) -> ExitC
     conclusion.exit_code()
 }
 
-fn try_case(case: Case, subject: Arc<dyn Subject>, flaw: Option<Arc<dyn Flaw>>) -> Result<(), Failed> {
+fn try_case(case: Case, lab: Lab) -> Result<(), Failed> {
     let tried = block_on(async move {
-        let lab = Arc::new(Lab::open(subject, flaw).await?);
-        let run = tokio::spawn((case.run)(lab)).map(|ended| ended.map_err(|panic| message(panic.into_panic())));
+        let run =
+            tokio::spawn((case.run)(Arc::new(lab))).map(|ended| ended.map_err(|panic| message(panic.into_panic())));
         tokio::time::timeout(LIMIT, run)
             .await
             .unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}")))
@@ -115,10 +122,13 @@ fn message(panic: Box<dyn std::any::Any + Send>) -> String {
 }
 
 /// Where a case started this program as another client of the service, it is that client.
-fn serve_as_worker(make: impl Fn(Option<String>) -> Result<Box<dyn Subject>, Skip>) -> Option<ExitCode> {
+fn serve_as_worker(make: impl Fn(Option<&Case>, Option<String>) -> Result<Box<dyn Subject>, Skip>) -> Option<ExitCode> {
     let address = std::env::var(worker::ADDRESS).ok()?;
-    let served = match make(Some(address)) {
-        Ok(subject) => worker::serve(&*subject),
+    let flawed = std::env::var(worker::FLAWED_CASE).ok();
+    let case = flawed.and_then(|name| cases::all().into_iter().find(|case| case.name() == name));
+    let flaw = case.map_or_else(|| Arc::new(Sound) as Arc<dyn Flaw>, |case| (case.flaw)());
+    let served = match make(case.as_ref(), Some(address)) {
+        Ok(subject) => worker::serve(&*subject, flaw),
         Err(skip) => {
             eprintln!("{skip}");
             return Some(ExitCode::FAILURE);

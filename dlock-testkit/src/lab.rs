@@ -14,7 +14,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::broken::Sound;
 use crate::reach::{Reach, Requests};
-use crate::{Flaw, Subject, Tamper, Worker};
+use crate::{Case, Faults, Flaw, Subject, Tamper, Worker};
 
 /// One case's view of the service.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Lab {
     info: BackendInfo,
     requests: Requests,
     flaw: Arc<dyn Flaw>,
+    /// The case that names the flaw, if there is one, for workers to find it again.
+    flawed_case: Option<String>,
     patience: Duration,
 }
 
@@ -36,15 +38,27 @@ pub struct Crashable {
 }
 
 impl Lab {
-    /// A lab on `subject`, with everything that its clients do passing `flaw`.
-    pub(crate) async fn open(subject: Arc<dyn Subject>, flaw: Option<Arc<dyn Flaw>>) -> dlock_core::Result<Self> {
+    /// A lab on `subject`.
+    pub(crate) async fn open(subject: Arc<dyn Subject>) -> dlock_core::Result<Self> {
         let namespace: Namespace = format!("t-{}", ClaimId::random()).parse()?;
-        let patience = Duration::from_secs(if flaw.is_some() { 4 } else { 30 });
-        let flaw = flaw.unwrap_or_else(|| Arc::new(Sound));
         let probe = Locks::builder(subject.client()).namespace(namespace.clone()).connect().await?;
         let info = probe.info().clone();
         probe.close().await?;
-        Ok(Self { subject, namespace, info, requests: Requests::default(), flaw, patience })
+        Ok(Self {
+            subject,
+            namespace,
+            info,
+            requests: Requests::default(),
+            flaw: Arc::new(Sound),
+            flawed_case: None,
+            patience: Duration::from_secs(30),
+        })
+    }
+
+    /// The same lab, with everything that its clients do passing the flaw that `case` names.
+    pub(crate) fn flawed_for(self, case: &Case) -> Self {
+        let flawed_case = Some(case.name());
+        Self { flaw: (case.flaw)(), flawed_case, patience: Duration::from_secs(4), ..self }
     }
 
     /// What the backend declares.
@@ -91,7 +105,15 @@ impl Lab {
 
     /// A new client with settings of its own.
     pub async fn client_with(&self, settings: impl FnOnce(Builder) -> Builder) -> Locks {
-        settings(self.builder()).connect().await.expect("the service takes one more client")
+        settings(self.configure(self.reach())).connect().await.expect("the service takes one more client")
+    }
+
+    /// A new client whose way to the service can be spoilt.
+    pub async fn faulty_client(&self) -> (Locks, Faults) {
+        let faults = Faults::default();
+        let reach = Reach { faults: faults.clone(), ..self.reach() };
+        let locks = self.configure(reach).connect().await.expect("the service takes one more client");
+        (locks, faults)
     }
 
     /// A new client that can crash.
@@ -116,7 +138,7 @@ impl Lab {
     /// A client in a process of its own. Only for cases that need `Processes`.
     pub async fn worker(&self) -> Worker {
         let address = self.subject.address().expect("the case needs `Processes`");
-        Worker::start(&address, &self.namespace, self.ttl()).await
+        Worker::start(&address, &self.namespace, self.ttl(), self.flawed_case.as_deref()).await
     }
 
     /// The operator's hand. Only for cases that need `Tamper`.
@@ -185,12 +207,13 @@ impl Lab {
         }
     }
 
-    fn builder(&self) -> Builder {
-        Locks::builder(self.reach()).namespace(self.namespace.clone()).ttl(self.ttl())
+    fn configure(&self, reach: Reach) -> Builder {
+        Locks::builder(reach).namespace(self.namespace.clone()).ttl(self.ttl())
     }
 
     fn reach(&self) -> Reach {
-        Reach { client: self.subject.client(), requests: self.requests.clone(), flaw: self.flaw.clone() }
+        let (requests, flaw) = (self.requests.clone(), self.flaw.clone());
+        Reach { client: self.subject.client(), requests, flaw, faults: Faults::default() }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod broken;
 mod case;
 #[expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 pub mod cases;
+mod faults;
 pub mod harness;
 mod lab;
 mod reach;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use broken::Flaw;
 pub use case::{Case, Need};
+pub use faults::Faults;
 pub use lab::{Crashable, Lab};
 pub use reach::{Count, Requests};
 pub use subject::{MemorySubject, Subject, Tamper};

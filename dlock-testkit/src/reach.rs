@@ -11,7 +11,7 @@ use dlock_core::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use crate::Flaw;
+use crate::{Faults, Flaw};
 
 /// The requests that clients of one lab made, by kind.
 #[derive(Clone, Debug, Default)]
@@ -62,12 +62,13 @@ pub(crate) struct Reach {
     pub(crate) client: Box<dyn Connect>,
     pub(crate) requests: Requests,
     pub(crate) flaw: Arc<dyn Flaw>,
+    pub(crate) faults: Faults,
 }
 
 #[async_trait]
 impl Connect for Reach {
     async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>> {
-        let inner = self.client.connect(context).await?;
+        let inner = self.faults.before(self.client.connect(context).await?);
         let info = self.flaw.info(inner.info().clone());
         Ok(Arc::new(Reached { inner, info, requests: self.requests, flaw: self.flaw }))
     }

@@ -2,17 +2,21 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dlock_core::{Guard, Locks, Namespace, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
 
-use crate::Subject;
+use crate::reach::Reach;
+use crate::{Faults, Flaw, Requests, Subject};
 
 /// Set in the environment of a worker: where the service is.
 pub(crate) const ADDRESS: &str = "DLOCK_TESTKIT_WORKER";
 const NAMESPACE: &str = "DLOCK_TESTKIT_NAMESPACE";
+/// Set where the worker's own backend is to be broken: the case whose flaw it gets.
+pub(crate) const FLAWED_CASE: &str = "DLOCK_TESTKIT_FLAWED_CASE";
 const TTL_MS: &str = "DLOCK_TESTKIT_TTL_MS";
 
 /// A client of the service in a process of its own, to be stopped and killed. It is killed when
@@ -25,9 +29,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(crate) async fn start(address: &str, namespace: &Namespace, ttl: Duration) -> Self {
+    pub(crate) async fn start(address: &str, namespace: &Namespace, ttl: Duration, flawed_case: Option<&str>) -> Self {
         let program = std::env::current_exe().expect("a test knows its own file");
         let mut child = Command::new(program)
+            .envs(flawed_case.map(|case| (FLAWED_CASE, case)))
             .env(ADDRESS, address)
             .env(NAMESPACE, namespace.as_str())
             .env(TTL_MS, ttl.as_millis().to_string())
@@ -131,12 +136,13 @@ impl Drop for Worker {
 }
 
 /// The worker's side: reads orders from its standard input until it closes.
-pub(crate) fn serve(subject: &dyn Subject) -> Result<()> {
+pub(crate) fn serve(subject: &dyn Subject, flaw: Arc<dyn Flaw>) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().expect("a worker has a runtime");
     runtime.block_on(async {
         let namespace: Namespace = std::env::var(NAMESPACE).unwrap_or_default().parse()?;
         let ttl = std::env::var(TTL_MS).ok().and_then(|ms| ms.parse().ok()).unwrap_or(1000);
-        let locks = Locks::builder(subject.client())
+        let (client, requests, faults) = (subject.client(), Requests::default(), Faults::default());
+        let locks = Locks::builder(Reach { client, requests, flaw, faults })
             .namespace(namespace)
             .ttl(Duration::from_millis(ttl))
             .label("worker")
