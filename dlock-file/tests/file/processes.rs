@@ -1,7 +1,5 @@
 //! Real processes: killed, stopped, forked. The children are this test binary, run again.
 
-mod common;
-
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -9,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{connect, files, name, permit, until};
+use crate::common::{connect, files, name, permit, until};
 use dlock_core::Mode::{Exclusive, Shared};
 use dlock_core::{Predecessor, Queue, Requested, Why, Withdrawn};
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,7 +31,7 @@ fn child() {
 
 async fn hold(dir: &Path) {
     let mut client = connect(dir).await;
-    let claim = common::claim("n", Exclusive);
+    let claim = crate::common::claim("n", Exclusive);
     if let Requested::Queued(_) = client.backend.request(&claim, Queue::Yes).await.unwrap() {
         println!("child: waits");
         client.granted(&claim.to_ref()).await;
@@ -69,7 +67,7 @@ async fn churn(dir: &Path) {
         round = round.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let other = round >> 16 & 1 == 0;
         let mode = if other { permit(2) } else { Exclusive };
-        let claim = common::claim(if other { "other" } else { "n" }, mode);
+        let claim = crate::common::claim(if other { "other" } else { "n" }, mode);
         let grant = match client.backend.request(&claim, Queue::Yes).await.unwrap() {
             Requested::Held(grant, _) => grant,
             Requested::Queued(_) if round >> 20 & 7 == 0 => {
@@ -100,7 +98,7 @@ struct Process {
 impl Process {
     fn start(role: &str, dir: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "processes::child", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .env(DIR, dir)
             .stdin(Stdio::piped())

@@ -1,5 +1,4 @@
 //! What the tests of this crate share: one backend with its events at hand, and files to look at.
-#![allow(unreachable_pub, dead_code, clippy::allow_attributes, missing_docs, reason = "every test file uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,30 +13,30 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 /// Nothing here takes this long unless it is broken.
-pub const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
-pub struct Client {
-    pub backend: Arc<dyn LockBackend>,
+pub(crate) struct Client {
+    pub(crate) backend: Arc<dyn LockBackend>,
     events: BoxStream<'static, Event>,
     seen: Vec<Event>,
 }
 
-pub async fn try_connect(config: FileConfig) -> Result<Client> {
+pub(crate) async fn try_connect(config: FileConfig) -> Result<Client> {
     let context = ConnectContext { namespace: Namespace::default(), clock: Clock::system() };
     let backend = Box::new(config).connect(context).await?;
     let events = backend.events();
     Ok(Client { backend, events, seen: Vec::new() })
 }
 
-pub async fn connect(dir: &Path) -> Client {
+pub(crate) async fn connect(dir: &Path) -> Client {
     try_connect(FileConfig::new(dir)).await.unwrap()
 }
 
-pub fn permit(limit: u32) -> Mode {
+pub(crate) fn permit(limit: u32) -> Mode {
     Mode::Permit { limit: limit.try_into().unwrap() }
 }
 
-pub fn claim(name: &str, mode: Mode) -> Claim {
+pub(crate) fn claim(name: &str, mode: Mode) -> Claim {
     Claim {
         id: ClaimId::random(),
         name: name.parse().unwrap(),
@@ -49,7 +48,7 @@ pub fn claim(name: &str, mode: Mode) -> Claim {
 
 impl Client {
     /// Acquires at once.
-    pub async fn hold(&mut self, name: &str, mode: Mode) -> (ClaimRef, Grant) {
+    pub(crate) async fn hold(&mut self, name: &str, mode: Mode) -> (ClaimRef, Grant) {
         let claim = claim(name, mode);
         match self.backend.request(&claim, Queue::Yes).await.unwrap() {
             Requested::Held(grant, _) => (claim.to_ref(), grant),
@@ -58,7 +57,7 @@ impl Client {
     }
 
     /// Stands in line.
-    pub async fn wait(&mut self, name: &str, mode: Mode) -> ClaimRef {
+    pub(crate) async fn wait(&mut self, name: &str, mode: Mode) -> ClaimRef {
         let claim = claim(name, mode);
         match self.backend.request(&claim, Queue::Yes).await.unwrap() {
             Requested::Queued(_) => claim.to_ref(),
@@ -66,7 +65,7 @@ impl Client {
         }
     }
 
-    pub async fn tries(&mut self, name: &str, mode: Mode) -> Requested {
+    pub(crate) async fn tries(&mut self, name: &str, mode: Mode) -> Requested {
         let claim = claim(name, mode);
         let answer = self.backend.request(&claim, Queue::No).await.unwrap();
         if let Requested::Held(..) = answer {
@@ -75,12 +74,12 @@ impl Client {
         answer
     }
 
-    pub async fn release(&mut self, claim: &ClaimRef) {
+    pub(crate) async fn release(&mut self, claim: &ClaimRef) {
         assert_eq!(self.backend.withdraw(claim, Why::Release).await.unwrap(), Withdrawn::Removed);
     }
 
     /// The next event for which `pick` finds something; others are kept.
-    pub async fn event<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
+    pub(crate) async fn event<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
         if let Some(at) = self.seen.iter().position(|event| pick(event).is_some()) {
             return pick(&self.seen.remove(at)).unwrap();
         }
@@ -96,7 +95,7 @@ impl Client {
         tokio::time::timeout(LONG, next).await.unwrap_or_else(|_| panic!("no event: {what}"))
     }
 
-    pub async fn granted(&mut self, claim: &ClaimRef) -> Grant {
+    pub(crate) async fn granted(&mut self, claim: &ClaimRef) -> Grant {
         let id = claim.id;
         let pick = move |event: &Event| match event {
             Event::Granted(granted, grant) if *granted == id => Some(*grant),
@@ -105,7 +104,7 @@ impl Client {
         self.event("granted", pick).await
     }
 
-    pub async fn gone(&mut self, claim: &ClaimRef) -> Gone {
+    pub(crate) async fn gone(&mut self, claim: &ClaimRef) -> Gone {
         let id = claim.id;
         let pick = move |event: &Event| match event {
             Event::Gone(gone, why) if *gone == id => Some(*why),
@@ -115,7 +114,7 @@ impl Client {
     }
 
     /// Whether the claim is held, by the backend's own answer.
-    pub async fn holds(&self, claim: &ClaimRef) -> bool {
+    pub(crate) async fn holds(&self, claim: &ClaimRef) -> bool {
         match &self.backend.renew(std::slice::from_ref(claim)).await[..] {
             [Ok(dlock_core::Renewal::Alive { grant, .. })] => grant.is_some(),
             [Ok(dlock_core::Renewal::Gone(_))] => false,
@@ -124,18 +123,18 @@ impl Client {
     }
 
     /// Gives wrong grants time to show up, then tells whether the claim still waits.
-    pub async fn still_waits(&self, claim: &ClaimRef) -> bool {
+    pub(crate) async fn still_waits(&self, claim: &ClaimRef) -> bool {
         tokio::time::sleep(Duration::from_millis(150)).await;
         !self.holds(claim).await
     }
 }
 
-pub fn name(text: &str) -> LockName {
+pub(crate) fn name(text: &str) -> LockName {
     text.parse().unwrap()
 }
 
 /// All files below a directory, the control files aside.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -149,7 +148,7 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Waits for a condition of the world.
-pub fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < LONG, "never came true: {what}");

@@ -1,8 +1,6 @@
 //! The contract, by two backends in one process: they share nothing but the directory.
 
-mod common;
-
-use common::{claim, connect, files, name, permit};
+use crate::common::{claim, connect, files, name, permit};
 use dlock_core::Mode::{Exclusive, Shared};
 use dlock_core::{ErrorKind, Gone, NamePrefix, Page, Predecessor, Queue, Renewal, Requested, Why, Withdrawn};
 
@@ -372,7 +370,7 @@ async fn a_lost_control_file_changes_the_epoch_and_nobodys_place() {
 async fn a_control_lock_that_is_never_let_go_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let config = dlock_file::FileConfig::new(dir.path()).with_request_timeout(std::time::Duration::from_millis(200));
-    let mut client = common::try_connect(config).await.unwrap();
+    let mut client = crate::common::try_connect(config).await.unwrap();
     let (held, _) = client.hold("n", Exclusive).await;
     let control = std::fs::File::open(dir.path().join("dlock/control")).unwrap();
     control.lock().unwrap();

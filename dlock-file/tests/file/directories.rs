@@ -1,12 +1,10 @@
 //! Directories that cannot be used, and what is said about them.
 
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{claim, connect, files, try_connect};
+use crate::common::{claim, connect, files, try_connect};
 use dlock_core::Mode::Exclusive;
 use dlock_core::{Error, ErrorKind, Queue, Requested, Why};
 use dlock_file::FileConfig;
@@ -60,7 +58,7 @@ fn run(script: &str, role: &str, dir: &Path) -> Option<String> {
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-ec", script, "sh"])
         .arg(exe)
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "directories::child", "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
         .env(DIR, dir)
         .env("RUST_BACKTRACE", "0")
