@@ -23,7 +23,7 @@ use crate::error::{classify, strange_answer};
 use crate::keys::Keyspace;
 use crate::link::{Link, Shared};
 use crate::lookout::{BATCH, Renew, Standing, ask, keep_looking};
-use crate::registry::Registry;
+use crate::registry::{Asked, Registry};
 use crate::scripts::Scripts;
 use crate::survey;
 use crate::tokens::{Tokens, spare_epoch};
@@ -72,9 +72,9 @@ impl RedisBackend {
     }
 
     /// The two ways to ask for a claim: natively while the name is free, by script otherwise.
-    async fn obtain(&self, claim: &Claim, queue: Queue, first: bool) -> Result<Requested> {
+    async fn obtain(&self, claim: &Claim, queue: Queue, asked: Asked) -> Result<Requested> {
         let entry = Entry::text_of(claim, &self.shared.inbox);
-        if first && !self.is_contended(&claim.name) {
+        if asked == Asked::First && !self.is_contended(&claim.name) {
             let sent_at = self.clock.now();
             if let Some(token) = self.take_free(claim, &entry).await? {
                 let grant = self.shared.registry.granted(claim.id, Grant { token, predecessor: None });
@@ -208,14 +208,17 @@ impl LockBackend for RedisBackend {
 
     async fn request(&self, claim: &Claim, queue: Queue) -> Result<Requested> {
         self.info.ttl.check(claim.ttl, self.info.scheme)?;
-        let known = self.shared.registry.begin(claim);
-        let requested = self.obtain(claim, queue, known.is_none()).await;
+        let asked = self.shared.registry.begin(claim);
+        let requested = self.obtain(claim, queue, asked).await;
         let pushed = self.shared.registry.end(claim.id);
         match (&requested, pushed) {
             // The grant overtook the answer on its way to this task.
             (Ok(Requested::Queued(life)), Some(grant)) => return Ok(Requested::Held(grant, *life)),
             (Ok(Requested::Refused), _) => self.shared.registry.forget(claim.id),
-            (Err(error), _) if error.landed() == Landed::No => self.shared.registry.forget(claim.id),
+            // A claim that was registered before stays so whatever refuses the repetition.
+            (Err(error), _) if error.landed() == Landed::No && asked == Asked::First => {
+                self.shared.registry.forget(claim.id);
+            }
             _ => {}
         }
         requested

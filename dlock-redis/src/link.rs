@@ -28,7 +28,7 @@ const LAST_DELAY: Duration = Duration::from_millis(500);
 /// request on a new connection.
 #[derive(Debug)]
 pub(crate) struct Link {
-    live: watch::Receiver<Option<Live>>,
+    state: Arc<watch::Sender<State>>,
     broken: mpsc::UnboundedSender<u64>,
     shared: Arc<Shared>,
     keeper: Mutex<Option<JoinHandle<()>>>,
@@ -49,6 +49,13 @@ pub(crate) struct Shared {
     pub(crate) trouble: Mutex<Option<Error>>,
 }
 
+#[derive(Clone, Debug)]
+enum State {
+    Up(Live),
+    Down,
+    Closed,
+}
+
 #[derive(Clone)]
 struct Live {
     generation: u64,
@@ -60,9 +67,9 @@ impl Link {
     pub(crate) async fn open(shared: Arc<Shared>) -> Result<Self> {
         let (broken, breaks) = mpsc::unbounded_channel();
         let connection = shared.connect(0, &broken).await?;
-        let (publish, live) = watch::channel(Some(Live { generation: 0, connection }));
-        let keeper = tokio::spawn(keep(shared.clone(), publish, broken.clone(), breaks));
-        Ok(Self { live, broken, shared, keeper: Mutex::new(Some(keeper)) })
+        let state = Arc::new(watch::Sender::new(State::Up(Live { generation: 0, connection })));
+        let keeper = tokio::spawn(keep(shared.clone(), state.clone(), broken.clone(), breaks));
+        Ok(Self { state, broken, shared, keeper: Mutex::new(Some(keeper)) })
     }
 
     /// Sends one request on the present connection, waiting for one if need be, all within the
@@ -95,15 +102,17 @@ impl Link {
         if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
             keeper.abort();
         }
+        self.state.send_replace(State::Closed);
     }
 
     async fn present(&self, deadline: Instant) -> Result<Live> {
-        let mut live = self.live.clone();
-        if let Some(present) = live.borrow_and_update().clone() {
-            return Ok(present);
-        }
-        match timeout_at(deadline, live.wait_for(Option::is_some)).await {
-            Ok(Ok(present)) => present.clone().ok_or_else(closed),
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| !matches!(state, State::Down));
+        match timeout_at(deadline, settled).await {
+            Ok(Ok(state)) => match &*state {
+                State::Up(live) => Ok(live.clone()),
+                State::Down | State::Closed => Err(closed()),
+            },
             Ok(Err(_)) => Err(closed()),
             Err(_) => Err(self.shared.no_connection()),
         }
@@ -200,7 +209,7 @@ impl Shared {
 /// Rebuilds the connection each time it is reported broken. Ends with the link.
 async fn keep(
     shared: Arc<Shared>,
-    live: watch::Sender<Option<Live>>,
+    state: Arc<watch::Sender<State>>,
     broken: mpsc::UnboundedSender<u64>,
     mut breaks: mpsc::UnboundedReceiver<u64>,
 ) {
@@ -210,7 +219,7 @@ async fn keep(
             continue;
         }
         tracing::debug!(redis = %shared.place, "the connection is lost, rebuilding it");
-        live.send_replace(None);
+        state.send_replace(State::Down);
         // What was pushed from here on is lost: let the keeper know now, and again once it can ask.
         shared.registry.suspect_all();
         let mut delay = FIRST_DELAY;
@@ -219,7 +228,7 @@ async fn keep(
             match shared.connect(generation, &broken).await {
                 Ok(connection) => {
                     shared.set_trouble(None);
-                    live.send_replace(Some(Live { generation, connection }));
+                    state.send_replace(State::Up(Live { generation, connection }));
                     shared.registry.suspect_all();
                     break;
                 }

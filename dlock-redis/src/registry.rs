@@ -36,6 +36,13 @@ struct Known {
     look: Option<Instant>,
 }
 
+/// Whether a claim was requested before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    First,
+    Again,
+}
+
 impl Registry {
     pub(crate) fn new(clock: Clock) -> Self {
         let (events, receiver) = unbounded();
@@ -48,9 +55,10 @@ impl Registry {
         self.lock().receiver.take()
     }
 
-    /// A request for `claim` is about to be sent. Answers the grant, if it is known already.
-    pub(crate) fn begin(&self, claim: &Claim) -> Option<Grant> {
+    /// A request for `claim` is about to be sent.
+    pub(crate) fn begin(&self, claim: &Claim) -> Asked {
         let mut state = self.lock();
+        let asked = if state.claims.contains_key(&claim.id) { Asked::Again } else { Asked::First };
         let known = state.claims.entry(claim.id).or_insert_with(|| Known {
             claim: claim.to_ref(),
             requests: 0,
@@ -58,7 +66,7 @@ impl Registry {
             look: None,
         });
         known.requests += 1;
-        known.grant
+        asked
     }
 
     /// The request has ended, one way or the other. Answers the grant that is known by now.

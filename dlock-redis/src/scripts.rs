@@ -17,6 +17,8 @@ pub(crate) struct Scripts {
 /// Claims must be kept and released on a server that has reached `maxmemory` too, hence
 /// `allow-oom`: <https://redis.io/docs/latest/develop/programmability/lua-api/#script_flags>.
 const WRITES: &str = "#!lua flags=allow-oom\n";
+/// A new claim is refused there, before the script does anything.
+const GROWS: &str = "#!lua\n";
 const READS: &str = "#!lua flags=no-writes\n";
 const QUEUE: &str = include_str!("scripts/queue.lua");
 
@@ -24,7 +26,7 @@ impl Scripts {
     pub(crate) fn new() -> Self {
         let writing = |parts: &[&str]| Script::new(&format!("{WRITES}{}", parts.join("\n")));
         Self {
-            request: writing(&[QUEUE, include_str!("scripts/request.lua")]),
+            request: Script::new(&format!("{GROWS}{QUEUE}\n{}", include_str!("scripts/request.lua"))),
             renew: writing(&[QUEUE, include_str!("scripts/renew.lua")]),
             withdraw: writing(&[
                 include_str!("scripts/withdraw_plain.lua"),

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dlock_core::ClaimId;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::{News, Role, Watched};
@@ -33,7 +34,7 @@ impl Watcher {
     /// To be called inside a tokio runtime.
     pub(crate) fn new() -> io::Result<Self> {
         let inotify = match inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) {
-            Ok(descriptor) => Some(AsyncFd::register(descriptor)?),
+            Ok(descriptor) => Some(register(descriptor)?),
             Err(Errno::MFILE | Errno::NFILE | Errno::NOSYS) => {
                 tracing::warn!("no inotify instance is left (fs.inotify.max_user_instances): waiters will poll");
                 None
@@ -154,6 +155,14 @@ impl Watches {
             }
         }
     }
+}
+
+#[expect(
+    deprecated,
+    reason = "its successor is an unsafe function, because the type could lie about its descriptor; an OwnedFd cannot"
+)]
+fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
 fn is_waiting_permit(path: &Path) -> bool {

@@ -1,0 +1,11 @@
+//! What only this store has, against real servers; what all backends share is in the conformance suite.
+
+#![expect(clippy::unwrap_used, reason = "the whole crate is tests, their helpers too")]
+
+mod connecting;
+mod damage;
+mod faults;
+mod history;
+mod model;
+mod queue;
+mod support;
