@@ -45,6 +45,7 @@ pub(crate) struct Keeper {
     backend: Arc<dyn LockBackend>,
     settings: Arc<Settings>,
     clock: Clock,
+    commands: mpsc::UnboundedReceiver<Command>,
     claims: Table,
     work: JoinSet<Done>,
     last_answer: crate::Instant,
@@ -93,15 +94,16 @@ impl Keeper {
             backend,
             settings,
             clock,
+            commands,
             claims: Table::default(),
             work: JoinSet::new(),
             last_answer,
             closing: None,
         };
-        keeper.serve(commands, events).await;
+        keeper.serve(events).await;
     }
 
-    async fn serve(mut self, mut commands: mpsc::UnboundedReceiver<Command>, mut events: BoxStream<'static, Event>) {
+    async fn serve(mut self, mut events: BoxStream<'static, Event>) {
         let (mut has_handles, mut has_events) = (true, true);
         loop {
             self.run_due();
@@ -111,11 +113,11 @@ impl Keeper {
             let clock = self.clock.clone();
             let wake = self.claims.next_due().unwrap_or_else(|| clock.now() + Duration::from_secs(3600));
             tokio::select! {
-                command = commands.recv(), if has_handles => match command {
+                command = self.commands.recv(), if has_handles => match command {
                     Some(command) => {
                         self.command(command);
                         for _ in 0..COMMANDS_AT_ONCE {
-                            let Ok(command) = commands.try_recv() else { break };
+                            let Ok(command) = self.commands.try_recv() else { break };
                             self.command(command);
                         }
                     }
@@ -136,8 +138,10 @@ impl Keeper {
             }
         }
         let ended = guarded(self.backend.close()).await;
-        for waiting in self.closing.take().into_iter().flatten() {
-            let _ = waiting.send(ended.clone());
+        let closers = self.closing.take();
+        drop(self);
+        for closer in closers.into_iter().flatten() {
+            let _ = closer.send(ended.clone());
         }
     }
 
@@ -236,9 +240,16 @@ impl Keeper {
     }
 }
 
-/// Reached with claims left only when the keeper panicked or its runtime was shut down.
+/// Nobody may wait for a keeper that is no more. Claims are left only when it panicked or its
+/// runtime was shut down; commands may have come while the backend was being closed.
 impl Drop for Keeper {
     fn drop(&mut self) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Start(start) = command {
+                start.slot.failed(&start.attempt, closed());
+            }
+        }
         for entry in self.claims.iter() {
             match &entry.cell {
                 Some(cell) => cell.lose(Loss::Keeper),
