@@ -26,7 +26,7 @@ use crate::lookout::{BATCH, Renew, Standing, ask, keep_looking};
 use crate::registry::{Asked, Registry};
 use crate::scripts::Scripts;
 use crate::survey;
-use crate::tokens::{Tokens, spare_epoch};
+use crate::tokens::Tokens;
 
 /// A connected backend.
 pub(crate) struct RedisBackend {
@@ -51,7 +51,7 @@ impl RedisBackend {
             inbox: format!("{}:inbox:{}", context.namespace, ClaimId::random()),
             keys: Keyspace::new(&context.namespace),
             scripts: Scripts::new(),
-            tokens: Tokens::default(),
+            tokens: Tokens::new(),
             registry: Arc::new(Registry::new(context.clock.clone())),
             trouble: Mutex::new(None),
         });
@@ -83,7 +83,9 @@ impl RedisBackend {
             self.mark_contended(&claim.name);
         }
         let sent_at = self.clock.now();
-        let answer = self.run_request(claim, &entry, queue).await?;
+        let mut call = self.call_on(&self.shared.scripts.request, &claim.name);
+        call.arg(&entry).arg(if queue == Queue::Yes { "y" } else { "n" });
+        let answer: Vec<String> = self.invoke(&call).await?;
         let life = Life::new(sent_at, claim.ttl);
         let words: Vec<&str> = answer.iter().map(String::as_str).collect();
         match words[..] {
@@ -109,7 +111,7 @@ impl RedisBackend {
         let before = self.shared.tokens.highest();
         let mut pipeline = redis::pipe();
         let ttl = crate::entry::millis(claim.ttl);
-        pipeline.cmd("SET").arg(self.shared.keys.of(&claim.name).main).arg(entry).arg("NX").arg("PX").arg(ttl);
+        pipeline.cmd("SET").arg(self.shared.keys.main(&claim.name)).arg(entry).arg("NX").arg("PX").arg(ttl);
         pipeline.cmd("INCR").arg(self.shared.keys.tokens());
         pipeline.cmd("GET").arg(self.shared.keys.epoch());
         pipeline.ignore_errors();
@@ -140,21 +142,12 @@ impl RedisBackend {
         token_from_text(&value, &epoch).ok_or_else(|| strange_answer("a token"))
     }
 
-    async fn run_request(&self, claim: &Claim, entry: &str, queue: Queue) -> Result<Vec<String>> {
-        let keys = self.shared.keys.of(&claim.name);
-        let mut call = self.shared.scripts.request.prepare_invoke();
-        call.key(self.shared.keys.tokens()).key(self.shared.keys.epoch());
-        call.key(keys.main).key(keys.order).key(keys.due);
-        call.arg(spare_epoch()).arg(entry).arg(if queue == Queue::Yes { "y" } else { "n" });
-        self.invoke(&call).await
-    }
-
     /// A call of a script on the keys of one name.
     fn call_on<'a>(&'a self, script: &'a redis::Script, name: &LockName) -> redis::ScriptInvocation<'a> {
         let keys = self.shared.keys.of(name);
         let mut call = script.prepare_invoke();
         call.key(self.shared.keys.tokens()).key(self.shared.keys.epoch());
-        call.key(keys.main).key(keys.order).key(keys.due).arg(spare_epoch());
+        call.key(keys.main).key(keys.order).key(keys.due).arg(self.shared.tokens.spare_epoch());
         call
     }
 

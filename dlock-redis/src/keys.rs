@@ -11,6 +11,8 @@ use dlock_core::{LockName, NamePrefix, Namespace};
 #[derive(Clone, Debug)]
 pub(crate) struct Keyspace {
     prefix: String,
+    tokens: String,
+    epoch: String,
 }
 
 /// The three keys that a name may have; `order` and `due` exist only while somebody waits.
@@ -25,24 +27,28 @@ const BUCKET: u32 = 0;
 
 impl Keyspace {
     pub(crate) fn new(namespace: &Namespace) -> Self {
-        Self { prefix: format!("{namespace}:{{{BUCKET}}}") }
+        let prefix = format!("{namespace}:{{{BUCKET}}}");
+        Self { tokens: format!("{prefix}:tokens"), epoch: format!("{prefix}:epoch"), prefix }
     }
 
-    pub(crate) fn tokens(&self) -> String {
-        format!("{}:tokens", self.prefix)
+    /// The counter that tokens come from.
+    pub(crate) fn tokens(&self) -> &str {
+        &self.tokens
     }
 
-    pub(crate) fn epoch(&self) -> String {
-        format!("{}:epoch", self.prefix)
+    /// Which history of the server the counter belongs to.
+    pub(crate) fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// The key that every claimed name has.
+    pub(crate) fn main(&self, name: &LockName) -> String {
+        format!("{}:name:{name}", self.prefix)
     }
 
     pub(crate) fn of(&self, name: &LockName) -> NameKeys {
         let prefix = &self.prefix;
-        NameKeys {
-            main: format!("{prefix}:name:{name}"),
-            order: format!("{prefix}:order:{name}"),
-            due: format!("{prefix}:due:{name}"),
-        }
+        NameKeys { main: self.main(name), order: format!("{prefix}:order:{name}"), due: format!("{prefix}:due:{name}") }
     }
 
     /// A pattern for SCAN that misses no name of `prefix`; it may match more.
@@ -87,7 +93,7 @@ mod tests {
                 assert!(seen.insert(key), "{name} shares a key with another name");
             }
         }
-        assert!(!seen.contains(&keyspace.tokens()) && !seen.contains(&keyspace.epoch()));
+        assert!(!seen.contains(keyspace.tokens()) && !seen.contains(keyspace.epoch()));
         assert_eq!(keyspace.name_of(b"team-a:{0}:order:a"), None);
         assert_eq!(keyspace.name_of(b"team-ab:{0}:name:a"), None);
         assert_eq!(keyspace.name_of(b"team-a:{0}:name:\xff"), None);

@@ -106,6 +106,9 @@ impl Link {
     }
 
     async fn present(&self, deadline: Instant) -> Result<Live> {
+        if let State::Up(live) = &*self.state.borrow() {
+            return Ok(live.clone());
+        }
         let mut state = self.state.subscribe();
         let settled = state.wait_for(|state| !matches!(state, State::Down));
         match timeout_at(deadline, settled).await {
@@ -179,7 +182,7 @@ impl Shared {
             .lift
             .key(self.keys.tokens())
             .key(self.keys.epoch())
-            .arg(crate::tokens::spare_epoch())
+            .arg(self.tokens.spare_epoch())
             .arg(epoch)
             .arg(if floor == "-" { "0" } else { &floor })
             .arg(count)

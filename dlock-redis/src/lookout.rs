@@ -9,7 +9,6 @@ use redis::RedisResult;
 use crate::entry::{grant_from_text, millis, token_to_args};
 use crate::error::strange_answer;
 use crate::link::{Link, Shared};
-use crate::tokens::spare_epoch;
 
 /// As many claims as one script call takes on: enough to make the round trip cheap, few enough
 /// not to hold up the server's other clients.
@@ -34,7 +33,7 @@ pub(crate) enum Renew {
 /// Asks for up to [`BATCH`] claims in one call. One answer each, in order.
 pub(crate) async fn ask(link: &Link, shared: &Shared, claims: &[ClaimRef], renew: Renew) -> Vec<Result<Standing>> {
     let mut call = shared.scripts.renew.prepare_invoke();
-    call.key(shared.keys.tokens()).key(shared.keys.epoch()).arg(spare_epoch());
+    call.key(shared.keys.tokens()).key(shared.keys.epoch()).arg(shared.tokens.spare_epoch());
     for claim in claims {
         let keys = shared.keys.of(&claim.name);
         let ttl = if renew == Renew::Yes { millis(claim.ttl) } else { 0 };
