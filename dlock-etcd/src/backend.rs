@@ -10,20 +10,21 @@ use dlock_core::{
     Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Namespace, Page, Queue, Renewal, Requested,
     Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
 };
-use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
+use etcd_client::{GetOptions, Txn, TxnOp};
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant as Deadline;
 
 use crate::acquire::{Placed, blocked, place};
 use crate::claims::{Claims, Standing};
+use crate::downgrade::downgrade;
 use crate::error::Effect;
 use crate::keys::{Keys, Section};
 use crate::lease::Lease;
 use crate::leases::{LeaseUse, Leases};
 use crate::position::{Position, look};
 use crate::rpc::{Rpc, token};
-use crate::turn::{attend, guard};
+use crate::turn::attend;
 use crate::watch::WatchHub;
 
 /// The name in URLs and messages.
@@ -109,11 +110,6 @@ impl EtcdBackend {
             }
             return Err(error);
         }
-    }
-
-    /// Deletes every key that the claim could stand at.
-    async fn delete(&self, claim: &ClaimRef, until: Deadline) -> Result<bool> {
-        delete(&self.inner, claim, until).await
     }
 }
 
@@ -217,11 +213,11 @@ impl LockBackend for EtcdBackend {
         let until = self.inner.rpc.deadline();
         // First, so that the deletion is not taken for a loss.
         let standing = self.inner.claims.remove(claim.id);
-        let removed = self.delete(claim, until).await?;
+        let removed = self.inner.delete(claim, until).await?;
         drop(standing);
         if let Some(lease) = self.inner.claims.doubted(claim.id) {
             self.inner.claims.settle(claim.id);
-            self.retire(claim, lease, until).await;
+            self.inner.clone().retire(claim, lease, until).await;
         }
         Ok(if removed { Withdrawn::Removed } else { Withdrawn::Absent })
     }
@@ -241,7 +237,7 @@ impl LockBackend for EtcdBackend {
                 ));
             }
         }
-        self.downgrade(&standing, until).await?.ok_or_else(lost)?;
+        downgrade(&self.inner, &standing, until).await?.ok_or_else(lost)?;
         Ok(grant)
     }
 
@@ -274,7 +270,7 @@ impl LockBackend for EtcdBackend {
 impl EtcdBackend {
     /// Removes a key that was put for nothing.
     async fn take_back(&self, claim: &Claim, standing: &Standing, until: Deadline) -> Result<()> {
-        let removed = self.delete(&claim.to_ref(), until).await;
+        let removed = self.inner.delete(&claim.to_ref(), until).await;
         if let Err(error) = removed {
             self.inner.claims.doubt(claim.id, standing.lease().clone());
             return Err(error.with_landed(Landed::Maybe));
@@ -311,69 +307,6 @@ impl EtcdBackend {
         }
         unsure
     }
-
-    /// Moves an exclusive claim's key to the downgraded section, on one condition: it is intact.
-    /// `None` when it is not. Repeated after an answer was lost, it finds the key there.
-    async fn downgrade(&self, standing: &Arc<Standing>, until: Deadline) -> Result<Option<()>> {
-        let (from, expected) = (standing.key(), standing.expected());
-        let to = standing.keys.claim(Section::Downgraded, standing.id);
-        let value = crate::inspect::with_token(&standing.record, standing.order);
-        // The key is about to be deleted by ourselves, which is no loss.
-        standing.stop_tasks();
-        let txn = Txn::new()
-            .when([
-                Compare::create_revision(from.clone(), CompareOp::Equal, expected.created),
-                Compare::lease(from.clone(), CompareOp::Equal, expected.lease),
-            ])
-            .and_then([
-                TxnOp::delete(from, None),
-                TxnOp::put(to.clone(), value, Some(PutOptions::new().with_lease(expected.lease))),
-            ])
-            .or_else([TxnOp::get(to, Some(GetOptions::new().with_keys_only()))]);
-        // After an error it is not known at which of the two keys the claim stands: nobody guards
-        // it until the repetition has found out.
-        let answer = self.inner.rpc.txn(until, Effect::Write, txn).await?;
-        let created = if answer.succeeded {
-            answer.revision
-        } else {
-            match answer.range(0)?.kvs().first() {
-                Some(key) if key.lease() == expected.lease => key.create_revision(),
-                _ => {
-                    self.inner.lost(standing, Gone::Absent);
-                    return Ok(None);
-                }
-            }
-        };
-        standing.moved(Section::Downgraded, created);
-        guard(&self.inner, standing);
-        Ok(Some(()))
-    }
-
-    /// A request of the claim may still arrive, on a lease that other claims keep alive. The lease
-    /// takes no new claims and ends with its last one; until then the deletion is repeated. A lease
-    /// without other claims ends now.
-    async fn retire(&self, claim: &ClaimRef, lease: Arc<Lease>, until: Deadline) {
-        lease.retire();
-        if lease.is_idle() && lease.revoke(&self.inner.rpc, until).await.is_ok() {
-            return;
-        }
-        let (inner, claim) = (Arc::downgrade(&self.inner), claim.clone());
-        tokio::spawn(async move {
-            let mut pause = Duration::from_millis(250);
-            loop {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(30));
-                let Some(inner) = inner.upgrade() else { return };
-                if lease.is_idle() && !lease.is_ended() {
-                    let _ = lease.revoke(&inner.rpc, inner.rpc.deadline()).await;
-                }
-                let over = lease.is_ended() || (lease.is_idle() && lease.is_due(inner.rpc.clock.now()));
-                if delete(&inner, &claim, inner.rpc.deadline()).await.is_ok() && over {
-                    return;
-                }
-            }
-        });
-    }
 }
 
 impl Drop for EtcdBackend {
@@ -382,13 +315,6 @@ impl Drop for EtcdBackend {
         // The claims' tasks hold what they serve.
         self.inner.claims.clear();
     }
-}
-
-async fn delete(inner: &Inner, claim: &ClaimRef, until: Deadline) -> Result<bool> {
-    let places = inner.keys.name(&claim.name).places(claim.mode, claim.id);
-    let deletions: Vec<_> = places.into_iter().map(|key| TxnOp::delete(key, None)).collect();
-    let answer = inner.rpc.txn(until, Effect::Write, Txn::new().and_then(deletions)).await?;
-    Ok(answer.deleted() > 0)
 }
 
 fn info(request_timeout: Duration) -> BackendInfo {

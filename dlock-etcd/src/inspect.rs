@@ -16,12 +16,6 @@ use crate::rpc::{Rpc, token};
 /// Entries for each request, some 500 bytes each.
 const BATCH: i64 = 1000;
 
-/// The record of a downgraded claim: its token is not its key's create revision.
-pub(crate) fn with_token(record: &str, order: i64) -> String {
-    let body = record.strip_suffix('}').expect("a record is a JSON object");
-    format!("{body},\"token\":{order}}}")
-}
-
 /// Reads everything under the name, as of one revision.
 pub(crate) async fn inspect(rpc: &Rpc, keys: &Keys, name: &LockName) -> Result<LockState> {
     let until = rpc.deadline();

@@ -82,6 +82,10 @@ impl Leases {
         self.closed.store(true, Ordering::SeqCst);
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Ends the leases that nobody lives on; the others lapse.
     pub(crate) async fn close(&self, until: Deadline) {
         self.leave();
@@ -110,7 +114,7 @@ impl Leases {
     }
 
     fn became_idle(&self, lease: &Arc<Lease>) {
-        if self.closed.load(Ordering::SeqCst) {
+        if self.is_closed() {
             return;
         }
         if lease.is_retired() {

@@ -1,20 +1,32 @@
-//! The etcd backend of dlock.
+//! The etcd backend of dlock. Needs etcd 3.4 or newer.
 //!
-//! Needs etcd 3.4 or newer. One key per claim, on a lease that all claims of one ttl share; order
-//! and fencing tokens are create revisions, minted by etcd's consensus log.
+//! One key per claim, on a lease that all claims of one ttl share; order and fencing tokens are
+//! create revisions, minted by etcd's consensus log.
 //!
+//! # What it assumes
+//! - A claim ends with its lease: on time while the leader stays. A new leader gives every lease
+//!   its full ttl again, so after an election a dead client's claim may stand a ttl longer.
+//! - A leader that was cut off answers keep-alives until it steps down, one election timeout later
+//!   (1 s by default): choose ttls well above that. Fencing tokens hold in any case.
+//! - A cluster restored from a snapshot has another id, and so its tokens another epoch. Restart
+//!   the clients: claims from before the restore may have come back to life with it.
+//! - The user needs read and write access to the keys that begin with the namespace and a slash.
+//!
+//! # Where things are
 //! - `keys`: where claims stand.
 //! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
 //! - `turn`: waiting for the turn, and noticing the loss of a claim's key.
-//! - `lease`, `leases`: what keeps claims alive.
+//! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
+//! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
-//! - `rpc`, `error`: deadlines and what an error means.
+//! - `rpc`, `error`: deadlines, and what an error means.
 //! - `config`, `peer`: connecting, and finding out that the peer is something else.
 
 mod acquire;
 mod backend;
 mod claims;
 mod config;
+mod downgrade;
 mod error;
 mod inspect;
 mod keys;
@@ -25,5 +37,6 @@ mod position;
 mod rpc;
 mod turn;
 mod watch;
+mod withdraw;
 
 pub use config::EtcdConfig;

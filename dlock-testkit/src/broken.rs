@@ -2,6 +2,12 @@
 //! proves nothing.
 
 pub mod admission;
+pub mod downgrade;
+pub mod losses;
+pub mod permits;
+pub mod readers;
+pub mod reports;
+pub mod tokens;
 
 use std::fmt::Debug;
 

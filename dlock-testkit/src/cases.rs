@@ -17,9 +17,14 @@ macro_rules! case {
 }
 
 mod basic;
+mod fencing;
+mod introspection;
+mod line;
+mod semaphore;
+mod shared;
 
 /// All cases, in the catalogue's order.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [basic::CASES].concat()
+    [basic::CASES, fencing::CASES, shared::CASES, semaphore::CASES, introspection::CASES].concat()
 }

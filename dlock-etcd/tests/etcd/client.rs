@@ -8,6 +8,7 @@ use dlock_core::{
     Renewal, Requested, Why, Withdrawn,
 };
 use dlock_etcd::EtcdConfig;
+use dlock_testkit::servers::Etcd;
 use etcd_client::GetOptions;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -168,7 +169,20 @@ pub(crate) async fn requests(authority: &str, method: &str) -> u64 {
     stream.read_to_string(&mut answer).await.unwrap();
     let wanted = format!("grpc_method=\"{method}\"");
     let counts = answer.lines().filter(|line| line.starts_with("grpc_server_started_total") && line.contains(&wanted));
-    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// Stops the server, and returns when none of its threads can answer any more.
+pub(crate) async fn stop(server: &Etcd) {
+    server.stop();
+    until("all threads are stopped", async || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        tasks.into_iter().all(|task| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+        })
+    })
+    .await;
 }
 
 /// Waits until the condition holds.

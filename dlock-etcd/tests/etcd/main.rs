@@ -1,8 +1,11 @@
 //! What only etcd can get wrong. The conformance suite covers the rest.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
 mod client;
 mod connect;
 mod damage;
+mod doubt;
 mod downgrade;
 mod leases;
 mod modes;

@@ -6,7 +6,7 @@ use dlock_core::{ErrorKind, Landed, Queue, Renewal, Requested, Why};
 use dlock_etcd::EtcdConfig;
 use dlock_testkit::servers::Etcd;
 
-use crate::client::{Client, EXCLUSIVE, Outsider, fresh_namespace, permit, requests, until};
+use crate::client::{Client, EXCLUSIVE, Outsider, fresh_namespace, permit, requests, stop, until};
 
 #[tokio::test]
 async fn a_stopped_server_is_noticed_and_waiters_go_on_when_it_resumes() {
@@ -20,7 +20,7 @@ async fn a_stopped_server_is_noticed_and_waiters_go_on_when_it_resumes() {
     let waiter = client.queue("a", EXCLUSIVE).await;
     let authority = server.addr().to_string();
     until("the watch stream is open", async || requests(&authority, "Watch").await == 1).await;
-    server.stop();
+    stop(&server).await;
     let asked = Instant::now();
     let claim = client.claim("b", EXCLUSIVE);
     let error = client.backend.request(&claim, Queue::Yes).await.unwrap_err();
