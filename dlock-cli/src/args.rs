@@ -1,0 +1,114 @@
+//! The command line.
+
+mod duration;
+mod help;
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Run a job under a distributed lock.
+#[derive(Debug, clap::Parser)]
+#[command(version, after_help = help::EXAMPLES, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Run(RunArgs),
+    Show(ShowArgs),
+}
+
+/// Run a command while holding a lock.
+///
+/// Waits in line until NAME is held, runs COMMAND, and releases NAME when COMMAND has ended.
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::RUN_EXAMPLES, after_long_help = help::RUN)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+
+    /// Give up when the lock was not had after this time (0: do not wait)
+    #[arg(long, value_name = "DURATION", value_parser = duration::any, allow_hyphen_values = true)]
+    wait: Option<Duration>,
+
+    /// Do not wait: give up at once when the lock is held
+    #[arg(long, conflicts_with = "wait")]
+    no_wait: bool,
+
+    /// How long the service keeps the lock when this machine dies or is cut off [default: 30s]
+    ///
+    /// It is renewed every third of this time. The file backend needs none: its locks end with
+    /// the processes that hold them.
+    #[arg(long, value_name = "DURATION", value_parser = duration::longer_than_zero, allow_hyphen_values = true)]
+    pub(crate) ttl: Option<Duration>,
+
+    /// Hold the lock together with others that hold it --shared
+    #[arg(long, conflicts_with = "permits")]
+    pub(crate) shared: bool,
+
+    /// Hold one of N permits; all who use NAME must say the same N
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) permits: Option<NonZeroU32>,
+
+    /// Who this is, for those who look at the lock [default: the command's name]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+
+    /// What to lock: any text, with / for a hierarchy
+    pub(crate) name: String,
+
+    /// The command to run and its arguments; no shell is involved
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Show who holds a lock and who waits for it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::SHOW)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+
+    /// The lock's name
+    pub(crate) name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackendArgs {
+    /// Where the locks are kept [default: on this machine, see --help]
+    #[arg(long, value_name = "URL", env = "DLOCK_BACKEND", hide_env_values = true)]
+    pub(crate) backend: Option<String>,
+}
+
+/// For how long to wait for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Endless,
+    /// Zero is a try.
+    For(Duration),
+}
+
+impl RunArgs {
+    pub(crate) fn patience(&self) -> Patience {
+        match self.wait {
+            Some(time) => Patience::For(time),
+            None if self.no_wait => Patience::For(Duration::ZERO),
+            None => Patience::Endless,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}
