@@ -2,12 +2,19 @@
 //! proves nothing.
 
 pub mod admission;
+pub mod collision;
 pub mod downgrade;
+pub mod identity;
+pub mod life;
 pub mod losses;
 pub mod permits;
 pub mod readers;
+pub mod release;
+pub mod renewal;
 pub mod reports;
+pub mod retry;
 pub mod tokens;
+pub mod waiting;
 
 use std::fmt::Debug;
 

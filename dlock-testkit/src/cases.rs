@@ -17,14 +17,26 @@ macro_rules! case {
 }
 
 mod basic;
+mod by_hand;
 mod fencing;
+mod identity;
 mod introspection;
 mod line;
+mod reentrancy;
 mod semaphore;
 mod shared;
 
 /// All cases, in the catalogue's order.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [basic::CASES, fencing::CASES, shared::CASES, semaphore::CASES, introspection::CASES].concat()
+    [
+        basic::CASES,
+        reentrancy::CASES,
+        identity::CASES,
+        fencing::CASES,
+        shared::CASES,
+        semaphore::CASES,
+        introspection::CASES,
+    ]
+    .concat()
 }

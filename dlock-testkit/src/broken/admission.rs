@@ -1,7 +1,10 @@
 //! Defects in who is let in.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
-use dlock_core::{Claim, LockBackend, Queue, Requested, Result};
+use dlock_core::{Claim, LockBackend, LockName, Queue, Requested, Result};
 
 use crate::Flaw;
 
@@ -16,5 +19,26 @@ impl Flaw for TryQueues {
             (Requested::Queued(_), Queue::No) => Ok(Requested::Refused),
             (answer, _) => Ok(answer),
         }
+    }
+}
+
+/// A name that was refused once is remembered as held by others, and never looked at again.
+#[derive(Debug, Default)]
+pub struct RefusalSticks {
+    refused: Mutex<HashSet<LockName>>,
+}
+
+#[async_trait]
+impl Flaw for RefusalSticks {
+    async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
+        let known = self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&claim.name);
+        if known && queue == Queue::No {
+            return Ok(Requested::Refused);
+        }
+        let answer = inner.request(claim, queue).await?;
+        if answer == Requested::Refused {
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.name.clone());
+        }
+        Ok(answer)
     }
 }
