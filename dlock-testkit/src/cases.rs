@@ -18,6 +18,7 @@ macro_rules! case {
 
 mod basic;
 mod by_hand;
+mod expiry;
 mod fencing;
 mod identity;
 mod introspection;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Case> {
         basic::CASES,
         reentrancy::CASES,
         identity::CASES,
+        expiry::CASES,
         fencing::CASES,
         shared::CASES,
         semaphore::CASES,
