@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Run a job under a distributed lock.
 #[derive(Debug, clap::Parser)]
-#[command(version, after_help = help::EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "dlock", version, after_help = help::EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

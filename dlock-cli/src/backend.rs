@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use dlock::Builder;
+use dlock::{Builder, Capability, Locks};
 
 use crate::args::BackendArgs;
 use crate::exit::{Exit, Failure};
@@ -19,6 +19,18 @@ pub(crate) fn builder(args: &BackendArgs) -> Result<Builder, Failure> {
     // An empty variable is refused, like any other bad URL: whoever set it meant a lock that others
     // share, and must not be given one that they do not.
     Ok(dlock::builder(&url)?)
+}
+
+/// Connects, to a backend whose locks mean something to other processes.
+pub(crate) async fn connect(builder: Builder) -> Result<Locks, Failure> {
+    let locks = builder.connect().await?;
+    let info = locks.info();
+    if !info.capabilities.has(Capability::CrossProcess) {
+        let message =
+            format!("locks of the {} backend end with the process: choose one that others can share", info.scheme);
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(locks)
 }
 
 /// This user's directory, which exists and belongs to nobody else.

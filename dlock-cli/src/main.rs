@@ -7,7 +7,7 @@ mod run;
 mod show;
 mod text;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -47,8 +47,16 @@ async fn carry_out(command: Command) -> Result<Exit, Failure> {
     }
 }
 
-/// What the library has to say goes to the standard error, like what `dlock` has to say itself.
+/// What the library has to say goes to the standard error, like what `dlock` has to say itself, which
+/// includes all that the keeper would warn of.
 fn start_logging() {
-    let filter = EnvFilter::try_from_env("DLOCK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().with_target(false).init();
+    let filter =
+        EnvFilter::try_from_env("DLOCK_LOG").unwrap_or_else(|_| EnvFilter::new("warn,dlock_core::keeper=error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
 }

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
         builder = builder.ttl(ttl);
     }
     let locks = tokio::select! {
-        locks = builder.connect() => locks?,
+        locks = backend::connect(builder) => locks?,
         signal = signals.next() => return Ok(Exit::by_signal(signal)),
     };
     let done = run_on(&locks, &args, &mut signals).await;

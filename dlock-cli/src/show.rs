@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::text::{age, printable, span};
 
 pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
-    let locks = backend::builder(&args.backend)?.connect().await?;
+    let locks = backend::connect(backend::builder(&args.backend)?).await?;
     let state = locks.inspect(args.name).await?;
     print(&render(&state, SystemTime::now()))?;
     Ok(Exit::Done)

@@ -74,7 +74,10 @@ struct StatusLine;
 
 impl StatusLine {
     fn show(&self, text: &str) {
-        let width = tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20));
+        let width = match tcgetwinsize(io::stderr()) {
+            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+            _ => 80,
+        };
         // A line that wraps could not be erased.
         let shown: String = printable(text).chars().take(width - 1).collect();
         let _ = write!(io::stderr(), "\r\x1b[K{shown}");

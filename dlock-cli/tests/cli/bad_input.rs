@@ -30,11 +30,12 @@ fn a_command_line_that_cannot_be_used_is_64_and_says_why() {
         (&["run", "--permits", "0", "a", "--", "true"], "'0' for '--permits <N>'"),
         (&["run", "--permits", "-1", "a", "--", "true"], "'-1' for '--permits <N>'"),
         (&["run", "--permits", "2", "--shared", "a", "--", "true"], "cannot be used with"),
-        (&["run", "--backend", "", "a", "--", "true"], "the backend url is empty: use file:///DIRECTORY"),
+        (&["run", "--backend", "", "a", "--", "true"], "the backend url is empty: use "),
         (&["run", "--backend", "/var/lock", "a", "--", "true"], "starts with the scheme of a backend"),
         (&["run", "--backend", "ftp://h", "a", "--", "true"], "unknown scheme \"ftp\" in the backend url: use "),
         (&["run", "--backend", "file:locks", "a", "--", "true"], "from its root, with three slashes"),
         (&["run", "--backend", "file:///tmp/x?tll=5s", "a", "--", "true"], "unknown option \"tll\""),
+        (&["run", "--backend", "memory:", "a", "--", "true"], "locks of the memory backend end with the process"),
         (&["run", "--backend", "file:///etc/passwd/locks", "a", "--", "true"], "/etc/passwd/locks"),
         (&["show", "--backend", "redis://u:secret@h:port", "a"], "redis"),
     ] {

@@ -135,7 +135,7 @@ fn check(log: &str) -> Jobs {
     for line in log.lines() {
         let fields: Vec<_> = line.split(' ').collect();
         let [token, pid, micros] = fields[..] else { panic!("a torn line: {line:?}") };
-        let (token, micros) = (token.parse().unwrap(), micros.parse().unwrap());
+        let (token, micros): (u64, u64) = (token.parse().unwrap(), micros.parse().unwrap());
         match last {
             Some((same, present, _)) if same == token => assert_eq!(pid, present, "one token for two jobs"),
             Some((before, ..)) => {
