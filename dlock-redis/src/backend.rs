@@ -183,7 +183,8 @@ impl RedisBackend {
             }
             Standing::Queued(wait) => {
                 registry.queued(claim.id, wait);
-                Renewal::Alive { life, grant: None, recheck: None }
+                // A grant that was pushed after this answer was given may have overtaken it.
+                Renewal::Alive { life, grant: registry.grant(claim.id), recheck: None }
             }
             Standing::Gone(gone) => {
                 registry.forget(claim.id);

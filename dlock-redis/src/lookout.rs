@@ -90,7 +90,10 @@ fn standing(answer: &[String]) -> Result<Standing> {
             Ok(Standing::Queued(Duration::from_millis(wait)))
         }
         ["gone"] => Ok(Standing::Gone(Gone::Absent)),
-        ["altered"] => Ok(Standing::Gone(Gone::Altered)),
+        ["altered", how] => {
+            tracing::warn!(how, "what stands under a claimed name was changed by somebody else");
+            Ok(Standing::Gone(Gone::Altered))
+        }
         ["error", what] => {
             Err(Error::new(ErrorKind::Internal, format!("redis cannot renew a claim: {what}"))
                 .with_landed(Landed::Maybe))

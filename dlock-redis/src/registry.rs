@@ -112,8 +112,12 @@ impl Registry {
         state.claims.remove(&id);
     }
 
+    pub(crate) fn grant(&self, id: ClaimId) -> Option<Grant> {
+        self.lock().claims.get(&id)?.grant
+    }
+
     pub(crate) fn token(&self, id: ClaimId) -> Option<Token> {
-        self.lock().claims.get(&id)?.grant.map(|grant| grant.token)
+        self.grant(id).map(|grant| grant.token)
     }
 
     /// What the server pushed to this client's inbox.

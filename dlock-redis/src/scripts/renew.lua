@@ -1,8 +1,8 @@
 -- Keeps claims alive, or only looks at them. KEYS: tokens, epoch, then main, order, due for each claim.
 -- ARGV: spare epoch, then for each claim: id, ttl in ms (0 leaves its time alone), and the token and epoch
 -- that its owner knows, or - and -. Never re-creates anything.
--- Returns for each claim {held, token, epoch, fate}, {queued, ms until to look again}, {gone}, {altered} or
--- {error, what}.
+-- Returns for each claim {held, token, epoch, fate}, {queued, ms until to look again}, {gone},
+-- {altered, how} or {error, what}.
 local function with_token(e, token, epoch)
   if e.token ~= '-' then
     return false
@@ -17,7 +17,7 @@ end
 local function renew(main, order, due, id, ttl, token, epoch)
   local q = open(main, order, due)
   if q.damaged then
-    return { 'altered' }
+    return { 'altered', q.damaged }
   elseif q.form == 'none' then
     return { 'gone' }
   elseif q.form == 'plain' then
@@ -42,7 +42,7 @@ local function renew(main, order, due, id, ttl, token, epoch)
   else
     local e = entry(q, id)
     if not e or e.id ~= id then
-      answer = { 'altered' }
+      answer = { 'altered', 'its entry is not the claim any more' }
     else
       if ttl > 0 then
         redis.call('ZADD', due, text(now + ttl), id)

@@ -8,4 +8,5 @@ mod faults;
 mod history;
 mod model;
 mod queue;
+mod soak;
 mod support;
