@@ -1,6 +1,6 @@
 //! Placing a claim: one transaction that puts its key, or finds out why not.
 
-use dlock_core::{Claim, Error, ErrorKind, Mode, Queue, Result};
+use dlock_core::{Claim, Error, ErrorKind, Landed, Mode, Queue, Result};
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp};
 use tokio::time::Instant as Deadline;
 
@@ -126,13 +126,14 @@ impl Attempt<'_> {
         })
     }
 
-    /// An earlier request of this claim had landed; on this lease, or something is wrong.
+    /// An earlier request of this claim had landed.
     fn found(&self, own: &KeyValue) -> Result<Placed> {
-        if own.lease() != self.lease || own.version() != 1 {
-            return Err(Error::new(
-                ErrorKind::Lost,
-                format!("the claim {} was changed by somebody else: request a new one", self.claim.id),
-            ));
+        if !is_intact(self.keys, own) {
+            return Err(damaged(self.keys, own));
+        }
+        if own.lease() != self.lease {
+            let message = "an earlier request of the claim stands on a lease that is ending: repeat it, or withdraw it";
+            return Err(Error::new(ErrorKind::Unavailable, message).with_landed(Landed::Maybe));
         }
         Ok(Placed::Found { created: own.create_revision() })
     }

@@ -33,9 +33,10 @@ pub(crate) async fn downgrade(inner: &Arc<Inner>, standing: &Arc<Standing>, unti
             TxnOp::put(to.clone(), value, Some(PutOptions::new().with_lease(expected.lease))),
         ])
         .or_else([TxnOp::get(to, Some(GetOptions::new().with_keys_only()))]);
-    // After an error it is not known at which of the two keys the claim stands: nobody guards
-    // it until the repetition has found out.
-    let answer = inner.rpc.txn(until, Effect::Write, txn).await?;
+    // After an error it is not known at which of the two keys the claim stands. The repetition finds
+    // out; without one, the next renewal takes a claim that moved for lost: its holder believes to
+    // be alone, and is not.
+    let answer = inner.rpc.txn(until, Effect::Write, txn).await.inspect_err(|_| standing.doubt())?;
     let created = if answer.succeeded {
         answer.revision
     } else {

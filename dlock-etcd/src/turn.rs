@@ -143,7 +143,7 @@ async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
         let mut watch = inner.hub.watch(Target::KeyFrom(standing.key(), standing.seen_at() + 1));
         match first_change(&mut watch).await {
             Change::Gone(gone) => return inner.lost(&standing, gone),
-            Change::Missed => {}
+            Change::Missed => tokio::time::sleep(PAUSE).await,
             Change::Forgotten => {
                 standing.doubt();
                 if let Err(error) = inner.verify(&standing).await {
