@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{claim, connect, files, try_connect};
-use dlock_core::Mode::Exclusive;
-use dlock_core::{Error, ErrorKind, Queue, Requested, Why};
+use dlock_core::Mode::{Exclusive, Shared};
+use dlock_core::{Capability, Error, ErrorKind, Predecessor, Queue, Requested, Why};
 use dlock_file::FileConfig;
 
 const ROLE: &str = "DLOCK_FILE_TEST_ROLE";
@@ -24,6 +24,7 @@ fn child() {
             Err(error) => println!("child: {:?} {error}", error.kind()),
         },
         "fill" => runtime.block_on(fill(&dir)),
+        "poll" => runtime.block_on(poll(&dir)),
         other => panic!("unknown role {other}"),
     }
 }
@@ -49,6 +50,24 @@ async fn fill(dir: &Path) {
     let again = claim(&format!("n{}", held.len()), Exclusive);
     assert!(matches!(client.backend.request(&again, Queue::Yes).await.unwrap(), Requested::Held(..)));
     println!("child: {} claims", held.len());
+}
+
+/// Waits and downgrades where nothing is pushed.
+async fn poll(dir: &Path) {
+    let (mut a, mut b) = (connect(dir).await, connect(dir).await);
+    let capabilities = a.backend.info().capabilities;
+    assert!(!capabilities.has(Capability::Push) && !capabilities.has(Capability::PushLoss), "inotify was not refused");
+    let (held, _) = a.hold("n", Exclusive).await;
+    let (reader, writer, local) = (b.wait("n", Shared).await, b.wait("n", Exclusive).await, a.wait("n", Shared).await);
+    a.backend.convert(&held, Shared).await.unwrap();
+    b.granted(&reader).await;
+    a.release(&held).await;
+    assert!(b.still_waits(&writer).await);
+    b.release(&reader).await;
+    b.granted(&writer).await;
+    b.backend.close().await.unwrap();
+    assert_eq!(a.granted(&local).await.predecessor, Some(Predecessor::Vanished));
+    println!("child: granted by polling");
 }
 
 /// Runs a role of [`child`] behind a shell script that ends in `exec "$@"`; `None` when the machine
@@ -214,4 +233,13 @@ fn a_directory_of_another_user_is_denied() {
     let Some(said) = run(script, "connect", dir.path()) else { return };
     assert!(said.starts_with("Denied cannot use the lock directory"), "{said}");
     assert!(said.contains("permission"), "{said}");
+}
+
+#[test]
+fn where_no_inotify_instance_is_left_waiters_poll() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "exec unshare --user --map-root-user sh -ec \
+        'echo 0 >/proc/sys/user/max_inotify_instances; exec \"$@\"' sh \"$@\"";
+    let Some(said) = run(script, "poll", dir.path()) else { return };
+    assert_eq!(said, "granted by polling\n");
 }
