@@ -92,7 +92,8 @@ impl Rpc {
     }
 
     pub(crate) fn watch_client(&self) -> WatchClient {
-        self.client.watch_client()
+        // A lease that ends takes all its keys with it in one event.
+        self.client.watch_client().max_decoding_message_size(LONGEST_ANSWER)
     }
 }
 

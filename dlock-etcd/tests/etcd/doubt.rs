@@ -7,7 +7,7 @@ use dlock_etcd::EtcdConfig;
 use dlock_testkit::servers::Etcd;
 use etcd_client::PutOptions;
 
-use crate::client::{Client, EXCLUSIVE, Outsider, fresh_namespace, stop, until};
+use crate::client::{Client, EXCLUSIVE, Outsider, SHARED, fresh_namespace, stop, until};
 
 /// A server, a claim held on a shared lease, and another claim on it whose request got no answer
 /// because the server was stopped.
@@ -79,5 +79,35 @@ async fn without_other_claims_the_lease_ends_with_the_withdrawal() {
     client.backend.withdraw(&doubtful.to_ref(), Why::Cancel).await.unwrap();
     let left = outsider.etcd.lease_client().time_to_live(lease, None).await.unwrap();
     assert_eq!(left.ttl(), -1, "nothing can arrive on a lease that is gone");
+    assert_eq!(outsider.keys().await, []);
+}
+
+#[tokio::test]
+async fn a_downgrade_whose_answer_was_lost_is_repeated() {
+    if Etcd::installed().is_err() {
+        return;
+    }
+    let server = Etcd::start().await;
+    let config = EtcdConfig::from_url(&server.url()).unwrap().with_request_timeout(Duration::from_millis(700));
+    let mut client = Client::with(config, &fresh_namespace()).await;
+    let (holder, grant) = client.hold("a", EXCLUSIVE).await;
+    let reader = client.queue("a", SHARED).await;
+    stop(&server).await;
+    let error = client.backend.convert(&holder.to_ref(), SHARED).await.unwrap_err();
+    assert_eq!(error.landed(), Landed::Maybe);
+    server.resume();
+    // The lost request may arrive before, between or after these.
+    let mut converted = None;
+    until("the server answers", async || {
+        converted = client.backend.convert(&holder.to_ref(), SHARED).await.ok();
+        converted.is_some()
+    })
+    .await;
+    assert_eq!(converted, Some(grant));
+    client.granted(&reader).await;
+    assert!(matches!(client.renew(&holder).await, Renewal::Alive { grant: Some(same), .. } if same == grant));
+    client.release(&holder).await;
+    client.release(&reader).await;
+    let mut outsider = Outsider::new(&server.addr().to_string(), &client.namespace).await;
     assert_eq!(outsider.keys().await, []);
 }
