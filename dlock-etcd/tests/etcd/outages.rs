@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dlock_core::{ErrorKind, Landed, Queue, Renewal, Requested, Why};
+use dlock_core::{ErrorKind, Gone, Landed, Queue, Renewal, Requested, Why};
 use dlock_etcd::EtcdConfig;
 use dlock_testkit::servers::Etcd;
 
@@ -92,10 +92,14 @@ async fn compaction_disturbs_nobody() {
     let waiter = client.queue("a", EXCLUSIVE).await;
     let permits = [client.hold("p", permit(1)).await.0, client.queue("p", permit(1)).await];
     // At once, before the watches on the own keys begin, which start in the past.
+    let (altered, _) = client.hold("z", EXCLUSIVE).await;
+    let (key, _) = outsider.key_of(&altered).await;
+    outsider.etcd.put(key, "garbage", None).await.unwrap();
     let put = outsider.etcd.put("elsewhere", "x", None).await.unwrap();
     outsider.etcd.compact(put.header().unwrap().revision(), None).await.unwrap();
     let put = outsider.etcd.put("elsewhere", "y", None).await.unwrap();
     outsider.etcd.compact(put.header().unwrap().revision(), None).await.unwrap();
+    assert_eq!(client.gone(&altered).await, Gone::Altered);
     client.release(&holder).await;
     client.granted(&waiter).await;
     client.release(&permits[0]).await;
