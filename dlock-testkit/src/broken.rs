@@ -2,19 +2,24 @@
 //! proves nothing.
 
 pub mod admission;
+pub mod cleanup;
 pub mod collision;
 pub mod downgrade;
 pub mod identity;
 pub mod life;
+pub mod lives;
 pub mod losses;
+pub mod naming;
 pub mod permits;
 pub mod readers;
 pub mod release;
 pub mod renewal;
 pub mod reports;
 pub mod retry;
+pub mod storing;
 pub mod tokens;
 pub mod waiting;
+pub mod waking;
 
 use std::fmt::Debug;
 

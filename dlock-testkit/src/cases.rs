@@ -16,13 +16,16 @@ macro_rules! case {
     };
 }
 
+mod abuse;
 mod basic;
 mod by_hand;
+mod cancellation;
 mod expiry;
 mod fencing;
 mod identity;
 mod introspection;
 mod line;
+mod names;
 mod reentrancy;
 mod semaphore;
 mod shared;
@@ -35,6 +38,9 @@ pub fn all() -> Vec<Case> {
         reentrancy::CASES,
         identity::CASES,
         expiry::CASES,
+        cancellation::CASES,
+        names::CASES,
+        abuse::CASES,
         fencing::CASES,
         shared::CASES,
         semaphore::CASES,

@@ -110,10 +110,28 @@ impl Lab {
 
     /// A new client whose way to the service can be spoilt.
     pub async fn faulty_client(&self) -> (Locks, Faults) {
+        self.faulty_client_with(|builder| builder).await
+    }
+
+    /// A new client whose way to the service can be spoilt, with settings of its own.
+    pub async fn faulty_client_with(&self, settings: impl FnOnce(Builder) -> Builder) -> (Locks, Faults) {
         let faults = Faults::default();
         let reach = Reach { faults: faults.clone(), ..self.reach() };
-        let locks = self.configure(reach).connect().await.expect("the service takes one more client");
+        let locks = settings(self.configure(reach)).connect().await.expect("the service takes one more client");
         (locks, faults)
+    }
+
+    /// A ttl that no case lives to see the end of, where the backend takes it: what goes away
+    /// was taken away.
+    #[must_use]
+    pub fn long_ttl(&self) -> Duration {
+        self.info.ttl.clamp(Duration::from_secs(600))
+    }
+
+    /// A new client whose claims do not lapse during the case.
+    pub async fn lasting_client(&self) -> Locks {
+        let ttl = self.long_ttl();
+        self.client_with(|builder| builder.ttl(ttl)).await
     }
 
     /// A new client that can crash.

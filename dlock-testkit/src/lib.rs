@@ -17,6 +17,7 @@
 //! deliberate defect laid over a working backend, and must trip on it.
 
 pub mod broken;
+pub mod cancellation;
 mod case;
 #[expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 pub mod cases;

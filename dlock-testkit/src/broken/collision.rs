@@ -9,7 +9,7 @@ use crate::Flaw;
 
 /// Names are stored under keys that are wrong.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyedBy(fn(&LockName) -> LockName);
+pub struct KeyedBy(pub(super) fn(&LockName) -> LockName);
 
 /// All names share one key.
 #[must_use]
