@@ -20,12 +20,13 @@ use tokio::task::JoinHandle;
 use crate::config::RedisConfig;
 use crate::entry::{Entry, epoch_from_text, grant_from_text, mode_from_text, token_from_text, token_to_args};
 use crate::error::{classify, strange_answer};
+use crate::inbox::note;
 use crate::keys::Keyspace;
 use crate::link::{Link, Shared};
 use crate::lookout::{BATCH, Renew, Standing, ask, keep_looking};
 use crate::registry::{Asked, Registry};
 use crate::scripts::Scripts;
-use crate::survey;
+use crate::survey::{self, Survey};
 use crate::tokens::Tokens;
 
 /// A connected backend.
@@ -41,6 +42,8 @@ pub(crate) struct RedisBackend {
 /// For how long after contention on a name the next request for it goes to the script at once.
 const CONTENDED_FOR: Duration = Duration::from_secs(1);
 const CONTENDED_NAMES: usize = 4096;
+/// How long `inspect` waits for a token that only the claim's owner knows.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 impl RedisBackend {
     pub(crate) async fn connect(config: &RedisConfig, context: &ConnectContext) -> Result<Self> {
@@ -155,6 +158,37 @@ impl RedisBackend {
         self.link.run(|mut connection| async move { call.invoke_async(&mut connection).await }).await
     }
 
+    async fn survey(&self, name: &LockName) -> Result<Survey> {
+        let keys = self.shared.keys.of(name);
+        let mut call = self.shared.scripts.inspect.prepare_invoke();
+        call.key(&keys.main).key(&keys.order).key(&keys.due);
+        let answer: Vec<Vec<u8>> = self.invoke(&call).await?;
+        let mut survey = Survey::read(name, &keys.main, &answer)?;
+        for holder in &mut survey.state.holders {
+            holder.token = holder.token.or_else(|| self.shared.registry.token(holder.claim.id));
+        }
+        Ok(survey)
+    }
+
+    /// Asks the owners of claims whose tokens are not stored to store them, and looks until they have.
+    async fn ask_for_tokens(&self, name: &LockName, untold: &[(String, ClaimId)]) -> Result<Survey> {
+        let mut pipeline = redis::pipe();
+        for (inbox, claim) in untold {
+            pipeline.cmd("PUBLISH").arg(inbox).arg(note(*claim));
+        }
+        let pipeline = &pipeline;
+        let listeners: Vec<u64> =
+            self.link.run(|mut connection| async move { pipeline.query_async(&mut connection).await }).await?;
+        let nobody_listens = listeners.iter().all(|count| *count == 0);
+        loop {
+            let survey = self.survey(name).await?;
+            if nobody_listens || survey.untold().is_empty() {
+                return Ok(survey);
+            }
+            tokio::time::sleep(PATIENCE / 20).await;
+        }
+    }
+
     fn is_contended(&self, name: &LockName) -> bool {
         let now = self.clock.now();
         let contended = self.contended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -262,16 +296,14 @@ impl LockBackend for RedisBackend {
     }
 
     async fn inspect(&self, name: &LockName) -> Result<LockState> {
-        let keys = self.shared.keys.of(name);
-        let mut call = self.shared.scripts.inspect.prepare_invoke();
-        call.key(&keys.main).key(&keys.order).key(&keys.due);
-        let answer: Vec<Vec<u8>> = self.invoke(&call).await?;
-        let mut state = survey::state(name, &keys.main, &answer)?;
-        for holder in &mut state.holders {
-            // A claim taken natively has its token stored at its first renewal; our own we know.
-            holder.token = holder.token.or_else(|| self.shared.registry.token(holder.claim.id));
+        let survey = self.survey(name).await?;
+        let untold = survey.untold();
+        if untold.is_empty() {
+            return Ok(survey.state);
         }
-        Ok(state)
+        // A claim taken natively has its token stored at its first renewal, or when its owner is asked to.
+        let asked = tokio::time::timeout(PATIENCE, self.ask_for_tokens(name, &untold)).await;
+        Ok(asked.ok().and_then(Result::ok).unwrap_or(survey).state)
     }
 
     async fn list(&self, prefix: &NamePrefix, page: Page) -> Result<NamePage> {

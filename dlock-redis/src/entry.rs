@@ -14,6 +14,8 @@ pub(crate) struct Entry {
     pub(crate) id: ClaimId,
     pub(crate) mode: Mode,
     pub(crate) ttl: Duration,
+    /// Where its owner listens.
+    pub(crate) inbox: String,
     pub(crate) token: Option<Token>,
     pub(crate) metadata: Metadata,
 }
@@ -33,7 +35,7 @@ impl Entry {
         };
         let text = std::str::from_utf8(stored).map_err(|_| strange())?;
         let fields: Vec<&str> = text.splitn(9, ' ').collect();
-        let [format, id, mode, ttl, _inbox, token, epoch, _fate, record] = fields[..] else {
+        let [format, id, mode, ttl, inbox, token, epoch, _fate, record] = fields[..] else {
             return Err(strange());
         };
         if format != FORMAT {
@@ -43,6 +45,7 @@ impl Entry {
             id: id.parse().map_err(|_| strange())?,
             mode: mode_from_text(mode).ok_or_else(strange)?,
             ttl: Duration::from_millis(ttl.parse().map_err(|_| strange())?),
+            inbox: inbox.to_owned(),
             token: token_from_text(token, epoch),
             // The header decides; a record that only people read does not make a claim damaged.
             metadata: Claim::from_record(record.as_bytes()).map(|claim| claim.metadata).unwrap_or_default(),
@@ -118,8 +121,8 @@ mod tests {
             metadata: Metadata::of_this_process("lábel with spaces"),
         };
         let entry = Entry::parse(Entry::text_of(&claim, "00ff").as_bytes()).unwrap();
-        let expected =
-            Entry { id: claim.id, mode: claim.mode, ttl: claim.ttl, token: None, metadata: claim.metadata.clone() };
+        let (id, mode, ttl, metadata) = (claim.id, claim.mode, claim.ttl, claim.metadata.clone());
+        let expected = Entry { id, mode, ttl, inbox: "00ff".to_owned(), token: None, metadata };
         assert_eq!(entry, expected);
     }
 

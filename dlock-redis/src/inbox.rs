@@ -15,6 +15,13 @@ pub(crate) enum Line {
     Gone(ClaimId),
     /// Another claim is to be watched now: look again after this time.
     Look(ClaimId, Duration),
+    /// Somebody inspects the claim, whose token is not stored yet: store it.
+    Note(ClaimId),
+}
+
+/// The line that asks for [`Line::Note`].
+pub(crate) fn note(id: ClaimId) -> String {
+    format!("note {id}")
 }
 
 /// The lines of a message that are understood; others come from another release and are found out
@@ -31,6 +38,7 @@ fn parse(line: &str) -> Option<Line> {
         }
         ["gone", id] => Some(Line::Gone(id.parse().ok()?)),
         ["look", id, wait] => Some(Line::Look(id.parse().ok()?, Duration::from_millis(wait.parse().ok()?))),
+        ["note", id] => Some(Line::Note(id.parse().ok()?)),
         _ => None,
     }
 }
@@ -44,11 +52,12 @@ mod tests {
     #[test]
     fn messages_are_read_line_by_line() {
         let id = ClaimId::random();
-        let message = format!("granted {id} 12 00000000000000ff v\nnonsense\ngone {id}\nlook {id} 250\ngone x");
+        let message =
+            format!("granted {id} 12 00000000000000ff v\nnonsense\ngone {id}\nlook {id} 250\ngone x\n{}", note(id));
         let grant = Grant { token: Token { epoch: 255, value: 12 }, predecessor: Some(Predecessor::Vanished) };
         assert_eq!(
             lines(message.as_bytes()).collect::<Vec<_>>(),
-            [Line::Granted(id, grant), Line::Gone(id), Line::Look(id, Duration::from_millis(250))]
+            [Line::Granted(id, grant), Line::Gone(id), Line::Look(id, Duration::from_millis(250)), Line::Note(id)]
         );
         assert_eq!(lines(b"\xff\xfe").count(), 0);
     }

@@ -94,15 +94,7 @@ impl Registry {
         if state.claims.get(&id).is_none_or(|known| known.grant.is_some()) {
             return;
         }
-        state.cancel_look(id);
-        let first = state.looks.first().is_none_or(|(earliest, _)| at < *earliest);
-        state.looks.insert((at, id));
-        if let Some(known) = state.claims.get_mut(&id) {
-            known.look = Some(at);
-        }
-        if first {
-            self.sooner.notify_one();
-        }
+        state.look_at(id, at, &self.sooner);
     }
 
     /// Nothing about this claim is of interest any more.
@@ -127,6 +119,7 @@ impl Registry {
                 Line::Granted(id, grant) => self.tell_granted(id, grant),
                 Line::Gone(id) => self.tell_gone(id, Gone::Absent),
                 Line::Look(id, wait) => self.queued(id, wait),
+                Line::Note(id) => self.lock().look_at(id, self.clock.now(), &self.sooner),
             }
         }
     }
@@ -201,6 +194,17 @@ impl Registry {
 }
 
 impl State {
+    fn look_at(&mut self, id: ClaimId, at: Instant, sooner: &Notify) {
+        self.cancel_look(id);
+        let Some(known) = self.claims.get_mut(&id) else { return };
+        known.look = Some(at);
+        let is_first = self.looks.first().is_none_or(|(earliest, _)| at < *earliest);
+        self.looks.insert((at, id));
+        if is_first {
+            sooner.notify_one();
+        }
+    }
+
     fn cancel_look(&mut self, id: ClaimId) {
         if let Some(at) = self.claims.get_mut(&id).and_then(|known| known.look.take()) {
             self.looks.remove(&(at, id));

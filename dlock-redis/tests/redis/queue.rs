@@ -286,12 +286,17 @@ async fn a_thousand_claims_are_renewed_in_few_commands() {
 }
 
 #[tokio::test]
-async fn the_token_of_a_natively_taken_claim_is_stored_at_its_first_renewal() {
+async fn the_token_of_a_natively_taken_claim_shows_to_everybody() {
     let Some(world) = World::start().await else { return };
     let (owner, other) = (world.client().await, world.client().await);
-    let held = exclusive("a");
+    let (held, renewed, orphan) = (exclusive("a"), exclusive("b"), exclusive("c"));
     let token = owner.hold(&held).await.token;
     assert_eq!(owner.inspect("a").await.holders[0].token, Some(token));
-    owner.renew(&held).await;
-    assert_eq!(other.inspect("a").await.holders[0].token, Some(token));
+    assert_eq!(other.inspect("a").await.holders[0].token, Some(token), "its owner was asked");
+    let token = owner.hold(&renewed).await.token;
+    owner.hold(&orphan).await;
+    owner.renew(&renewed).await;
+    owner.backend.close().await.unwrap();
+    assert_eq!(other.inspect("b").await.holders[0].token, Some(token), "it was stored by the renewal");
+    assert_eq!(other.inspect("c").await.holders[0].token, None, "nobody is left who knows");
 }
