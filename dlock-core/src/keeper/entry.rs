@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     /// renewal.
     pub(crate) busy: bool,
     pub(crate) renewing: bool,
+    /// It was held when the renewal under way was sent: an answer without grant is a loss.
+    pub(crate) renewing_a_hold: bool,
     /// Something may have been missed since the renewal that is under way was sent.
     pub(crate) suspect: bool,
     /// A request about it had no known outcome.
@@ -79,6 +81,7 @@ impl Entry {
             grant: None,
             busy: false,
             renewing: false,
+            renewing_a_hold: false,
             suspect: false,
             in_doubt: false,
             next_renewal: now,

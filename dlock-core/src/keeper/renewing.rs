@@ -53,6 +53,7 @@ impl Keeper {
                 continue;
             }
             entry.renewing = true;
+            entry.renewing_a_hold = entry.phase == Phase::Held;
             entry.suspect = false;
             batch.push(entry.claim.to_ref());
             self.claims.reschedule(claim);
@@ -99,13 +100,10 @@ impl Keeper {
         }
         match (entry.phase, grant) {
             (Phase::Held, Some(grant)) if entry.grant.is_some_and(|known| known.token == grant.token) => {
-                let until = entry.life.and_then(|life| life.valid_until());
-                let kept = entry.cell.as_ref().is_some_and(|cell| {
-                    cell.doubt(false);
-                    cell.extend(until)
-                });
-                if kept { self.claims.reschedule(claim) } else { self.lose(claim, Loss::Deadline) }
+                self.keep(claim);
             }
+            // A grant was pushed while this answer, which did not know of it, was on its way.
+            (Phase::Held, None) if !entry.renewing_a_hold => self.keep(claim),
             // The service lost the grant, or gave another one: this is not the lease it was.
             (Phase::Held, _) => self.lose(claim, Loss::Altered),
             (_, Some(grant)) => self.grant(claim, grant),
@@ -114,6 +112,17 @@ impl Keeper {
                 self.claims.reschedule(claim);
             }
         }
+    }
+
+    /// A held claim was renewed: its deadline moves on, unless it has passed.
+    fn keep(&mut self, claim: ClaimId) {
+        let Some(entry) = self.claims.get_mut(claim) else { return };
+        let until = entry.life.and_then(|life| life.valid_until());
+        let kept = entry.cell.as_ref().is_some_and(|cell| {
+            cell.doubt(false);
+            cell.extend(until)
+        });
+        if kept { self.claims.reschedule(claim) } else { self.lose(claim, Loss::Deadline) }
     }
 
     /// Something may have been missed about these claims.
