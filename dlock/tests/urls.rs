@@ -60,11 +60,8 @@ fn an_unknown_scheme_is_answered_with_those_that_are_compiled_in() {
 #[tokio::test]
 async fn a_memory_url_names_a_store_of_this_process() {
     let [one, same, other] = ["memory:a%20b", "MEMORY:a%20b?label=x", "memory:"];
-    let (one, same, other) = (
-        dlock::connect(one).await.unwrap(),
-        dlock::connect(same).await.unwrap(),
-        dlock::connect(other).await.unwrap(),
-    );
+    let (one, same, other) =
+        (dlock::connect(one).await.unwrap(), dlock::connect(same).await.unwrap(), dlock::connect(other).await.unwrap());
     let guard = one.lock("n").unwrap().acquire().await.unwrap();
     assert!(same.lock("n").unwrap().try_acquire().await.unwrap().is_none());
     assert!(other.lock("n").unwrap().try_acquire().await.unwrap().is_some());

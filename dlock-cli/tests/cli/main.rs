@@ -1,5 +1,7 @@
 //! The `dlock` binary, driven as its users do.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+
 mod bad_input;
 mod counting;
 mod environment;
