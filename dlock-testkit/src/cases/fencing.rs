@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn tokens_grow_with_every_exclusive_grant(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.lock("a").unwrap(), two.lock("a").unwrap());
     let mut last = None;
     for lock in [&here, &there, &here] {
@@ -53,7 +53,7 @@ async fn tokens_grow_with_every_exclusive_grant(lab: Arc<Lab>) {
 }
 
 async fn tokens_grow_over_shared_and_exclusive_grants(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.rw_lock("a").unwrap(), two.rw_lock("a").unwrap());
     let mut last = None;
     for _ in 0..2 {
@@ -72,7 +72,7 @@ async fn tokens_grow_over_shared_and_exclusive_grants(lab: Arc<Lab>) {
 }
 
 async fn every_permit_has_a_higher_token_than_those_before(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.semaphore("a", 2).unwrap(), two.semaphore("a", 2).unwrap());
     let mut last = None;
     let first = here.acquire().await.unwrap();
@@ -89,7 +89,7 @@ async fn every_permit_has_a_higher_token_than_those_before(lab: Arc<Lab>) {
 }
 
 async fn a_fence_refuses_a_holder_that_was_replaced(lab: Arc<Lab>) {
-    let (doomed, heir) = (lab.crashable().await, lab.client().await);
+    let (doomed, heir) = (lab.crashable().await, lab.lasting_client().await);
     let mut resource = Fence::default();
     let stale = doomed.locks.lock("a").unwrap().acquire().await.unwrap();
     let stale_token = stale.token().unwrap();
@@ -123,7 +123,7 @@ async fn reentry_keeps_the_token_over_renewals(lab: Arc<Lab>) {
 }
 
 async fn tokens_grow_after_a_holder_died(lab: Arc<Lab>) {
-    let (doomed, heir) = (lab.crashable().await, lab.client().await);
+    let (doomed, heir) = (lab.crashable().await, lab.lasting_client().await);
     let mut last = None;
     let lost = doomed.locks.lock("a").unwrap().acquire().await.unwrap();
     grows(&mut last, &lost);
@@ -137,7 +137,7 @@ async fn tokens_grow_after_a_holder_died(lab: Arc<Lab>) {
 }
 
 async fn tokens_grow_after_a_forced_break(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let mut last = None;
     let broken = one.lock("a").unwrap().acquire().await.unwrap();
     grows(&mut last, &broken);
@@ -151,7 +151,7 @@ async fn tokens_grow_after_a_forced_break(lab: Arc<Lab>) {
 }
 
 async fn tokens_grow_or_change_their_epoch_after_the_entries_were_deleted(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let mut resource = Fence::default();
     let stale = one.lock("a").unwrap().acquire().await.unwrap();
     let stale_token = stale.token().unwrap();

@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn inspect_shows_the_holder_and_the_waiters_in_order(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.owner("holder").lock("a").unwrap().acquire().await.unwrap();
     let labels = ["first", "second", "third"];
     let mut waiting = Vec::new();
@@ -56,7 +56,7 @@ async fn inspect_shows_the_holder_and_the_waiters_in_order(lab: Arc<Lab>) {
 }
 
 async fn inspect_tells_who_claims_and_since_when(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let before = SystemTime::now();
     let guard = one.owner("nightly report").lock("a").unwrap().acquire().await.unwrap();
     let waiting = lab.line_up(&one, &two.owner("by hand").lock("a").unwrap()).await;
@@ -69,8 +69,8 @@ async fn inspect_tells_who_claims_and_since_when(lab: Arc<Lab>) {
         assert!(shown.metadata.since() + Duration::from_millis(1) >= before);
         assert!(shown.metadata.since() <= SystemTime::now());
         assert_eq!(shown.claim.name.as_str(), "a");
-        assert_eq!(shown.claim.ttl, lab.ttl());
-        assert!(shown.expires_in.is_none_or(|left| left <= lab.ttl() + lab.info().grace));
+        assert_eq!(shown.claim.ttl, lab.long_ttl());
+        assert!(shown.expires_in.is_none_or(|left| left <= lab.long_ttl() + lab.info().grace));
     }
     guard.release().await.unwrap();
     lab.soon("the waiter is served", waiting).await.unwrap().unwrap().release().await.unwrap();
@@ -78,7 +78,7 @@ async fn inspect_tells_who_claims_and_since_when(lab: Arc<Lab>) {
 }
 
 async fn names_are_listed_by_whole_parts_of_a_prefix(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let mut guards = Vec::new();
     for name in ["a", "a/b", "a/b/c d", "ab", "a%/b", "A/b", "a b", "b/a"] {
         guards.push(one.lock(name).unwrap().acquire().await.unwrap());
@@ -104,7 +104,7 @@ async fn names_are_listed_by_whole_parts_of_a_prefix(lab: Arc<Lab>) {
 }
 
 async fn pages_of_a_listing_miss_no_name(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let names: BTreeSet<String> = (0..40).map(|n| format!("jobs/{n}")).collect();
     let mut guards = Vec::new();
     for name in &names {
@@ -144,7 +144,7 @@ async fn a_forced_break_serves_the_next_and_tells_the_holder(lab: Arc<Lab>) {
 }
 
 async fn a_break_ends_the_claim_that_it_names_and_no_other(lab: Arc<Lab>) {
-    let (one, two, operator) = (lab.client().await, lab.client().await, lab.client().await);
+    let (one, two, operator) = (lab.lasting_client().await, lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.lock("a").unwrap().acquire().await.unwrap();
     let seen = operator.inspect("a").await.unwrap().holders.remove(0);
     let waiting = lab.line_up(&one, &two.lock("a").unwrap()).await;
@@ -160,7 +160,7 @@ async fn a_break_ends_the_claim_that_it_names_and_no_other(lab: Arc<Lab>) {
 }
 
 async fn a_successor_learns_whether_its_predecessor_vanished(lab: Arc<Lab>) {
-    let (doomed, one) = (lab.crashable().await, lab.client().await);
+    let (doomed, one) = (lab.crashable().await, lab.lasting_client().await);
     let lock = one.lock("a").unwrap();
     let lost = doomed.locks.lock("a").unwrap().acquire().await.unwrap();
     let second = lab.line_up(&one, &lock).await;
@@ -177,7 +177,7 @@ async fn a_successor_learns_whether_its_predecessor_vanished(lab: Arc<Lab>) {
 }
 
 async fn a_broken_predecessor_has_vanished(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let broken = one.lock("a").unwrap().acquire().await.unwrap();
     let waiting = lab.line_up(&two, &two.lock("a").unwrap()).await;
     let holder = two.inspect("a").await.unwrap().holders.remove(0);

@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn a_try_beyond_the_limit_is_refused(lab: Arc<Lab>) {
-    let clients = [lab.client().await, lab.client().await, lab.client().await];
+    let clients = [lab.lasting_client().await, lab.lasting_client().await, lab.lasting_client().await];
     let semaphores = clients.each_ref().map(|client| client.semaphore("a", 3).unwrap());
     let mut permits = Vec::new();
     for semaphore in &semaphores {
@@ -45,7 +45,7 @@ async fn a_try_beyond_the_limit_is_refused(lab: Arc<Lab>) {
 }
 
 async fn never_more_holders_than_permits(lab: Arc<Lab>) {
-    let clients = [lab.client().await, lab.client().await];
+    let clients = [lab.lasting_client().await, lab.lasting_client().await];
     let inside = Arc::new(AtomicU32::new(0));
     let tasks = (0..24).map(|n| {
         let (semaphore, inside) = (clients[n % 2].semaphore("a", 3).unwrap(), inside.clone());
@@ -82,7 +82,7 @@ async fn a_dead_holders_permit_is_granted_on(lab: Arc<Lab>) {
 }
 
 async fn a_claim_with_another_limit_is_refused(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let semaphore = one.semaphore("a", 2).unwrap();
     let permit = semaphore.acquire().await.unwrap();
     for limit in [1, 3] {
@@ -99,7 +99,7 @@ async fn a_claim_with_another_limit_is_refused(lab: Arc<Lab>) {
 }
 
 async fn a_claim_with_another_limit_disturbs_nobody(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let semaphore = one.semaphore("a", 2).unwrap();
     let (first, second) = (semaphore.acquire().await.unwrap(), semaphore.acquire().await.unwrap());
     let waiting = lab.line_up(&one, semaphore.as_lock()).await;
@@ -116,7 +116,7 @@ async fn a_claim_with_another_limit_disturbs_nobody(lab: Arc<Lab>) {
 }
 
 async fn a_permit_that_leaves_out_of_order_admits_the_next(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.semaphore("a", 2).unwrap(), two.semaphore("a", 2).unwrap());
     let oldest = here.acquire().await.unwrap();
     let newest = there.acquire().await.unwrap();

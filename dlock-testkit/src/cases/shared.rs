@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn many_readers_hold_at_once(lab: Arc<Lab>) {
-    let clients = [lab.client().await, lab.client().await];
+    let clients = [lab.lasting_client().await, lab.lasting_client().await];
     let locks: Vec<_> = (0..12).map(|n| clients[n % 2].rw_lock("a").unwrap()).collect();
     let readers = join_all(locks.iter().map(|lock| lock.read().acquire()));
     let readers = lab.soon("all readers are admitted", readers).await;
@@ -50,7 +50,8 @@ async fn many_readers_hold_at_once(lab: Arc<Lab>) {
 }
 
 async fn a_writer_excludes_readers_and_writers(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await.rw_lock("a").unwrap(), lab.client().await.rw_lock("a").unwrap());
+    let (one, two) =
+        (lab.lasting_client().await.rw_lock("a").unwrap(), lab.lasting_client().await.rw_lock("a").unwrap());
     let writer = one.write().acquire().await.unwrap();
     for lock in [&one, &two] {
         assert!(lock.read().try_acquire().await.unwrap().is_none(), "a reader beside a writer");
@@ -64,7 +65,7 @@ async fn a_writer_excludes_readers_and_writers(lab: Arc<Lab>) {
 }
 
 async fn readers_exclude_a_writer(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.rw_lock("a").unwrap(), two.rw_lock("a").unwrap());
     let first = here.read().acquire().await.unwrap();
     let second = there.read().acquire().await.unwrap();
@@ -79,7 +80,7 @@ async fn readers_exclude_a_writer(lab: Arc<Lab>) {
 }
 
 async fn a_waiting_writer_is_not_starved_by_new_readers(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.rw_lock("a").unwrap(), two.rw_lock("a").unwrap());
     let early = here.read().acquire().await.unwrap();
     let writing = lab.line_up(&one, there.write()).await;
@@ -98,7 +99,7 @@ async fn a_waiting_writer_is_not_starved_by_new_readers(lab: Arc<Lab>) {
 }
 
 async fn readers_behind_a_writer_are_admitted_together(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.rw_lock("a").unwrap(), two.rw_lock("a").unwrap());
     let writer = here.write().acquire().await.unwrap();
     let mut reading = Vec::new();
@@ -120,7 +121,7 @@ async fn readers_behind_a_writer_are_admitted_together(lab: Arc<Lab>) {
 }
 
 async fn a_downgrade_lets_the_readers_behind_it_in(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.rw_lock("a").unwrap(), two.rw_lock("a").unwrap());
     let holder = here.write().acquire().await.unwrap();
     let token = holder.token().unwrap();
@@ -139,7 +140,7 @@ async fn a_downgrade_lets_the_readers_behind_it_in(lab: Arc<Lab>) {
 }
 
 async fn a_downgrade_leaves_no_gap_for_a_waiting_writer(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let (here, there) = (one.rw_lock("a").unwrap(), two.rw_lock("a").unwrap());
     let holder = here.write().acquire().await.unwrap();
     let claim = holder.lease().unwrap().claim;
@@ -157,7 +158,7 @@ async fn a_downgrade_leaves_no_gap_for_a_waiting_writer(lab: Arc<Lab>) {
 }
 
 async fn an_upgrade_is_refused_and_changes_nothing(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let owner = one.owner("one").rw_lock("a").unwrap();
     let reader = owner.read().acquire().await.unwrap();
     let token = reader.token().unwrap();
@@ -225,7 +226,7 @@ fn shared_claim(lab: &Lab) -> Claim {
         id: ClaimId::random(),
         name: "a".parse().unwrap(),
         mode: Mode::Shared,
-        ttl: lab.info().ttl.max.min(lab.patience() * 2),
+        ttl: lab.long_ttl(),
         metadata: Metadata::of_this_process("by hand"),
     }
 }
