@@ -105,7 +105,7 @@ fn any_lock(users: &[User], random: &mut Rng) -> Lock {
 }
 
 /// Drives the acquire for a while, and drops it if it is not done by then: after some polls
-/// without any pause, or after up to a few milliseconds.
+/// without any pause, or after some milliseconds.
 async fn cut_short(
     acquire: impl Future<Output = Result<Option<Guard>>>,
     random: &mut Rng,
@@ -120,7 +120,8 @@ async fn cut_short(
         }
         return None;
     }
-    let pause = std::pin::pin!(tokio::time::sleep(Duration::from_micros(random.u64(0..5000))));
+    let longest = if random.bool() { 5000 } else { 40_000 };
+    let pause = std::pin::pin!(tokio::time::sleep(Duration::from_micros(random.u64(0..longest))));
     match select(acquire, pause).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(_) => None,
