@@ -1,9 +1,10 @@
 //! One owner's standing on one name: idle, asking, or holding with a count of guards.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
+use crate::guard::Hold;
 use crate::lease::Cell;
 use crate::{ClaimId, Error, ErrorKind, LockName, Mode, Queue, Result};
 
@@ -21,7 +22,7 @@ pub(crate) struct Slot {
 enum State {
     Idle,
     Pending { attempt: Arc<Attempt>, mode: Mode, queue: Queue, queued: bool, waiting: u32 },
-    Held { attempt: Arc<Attempt>, cell: Arc<Cell>, mode: Mode, guards: u32, waiting: u32 },
+    Held { attempt: Arc<Attempt>, cell: Arc<Cell>, mode: Mode, guards: u32, waiting: u32, hold: Weak<Hold> },
 }
 
 /// One attempt to come from idle to held. Several futures of one owner may wait for it.
@@ -67,6 +68,23 @@ impl Slot {
         Self { state: Mutex::new(State::Idle), changed: Notify::new(), limit }
     }
 
+    /// Enters again what is held already. `None` when there is more to it than counting one up.
+    pub(crate) fn reenter(&self, name: &LockName, mode: Mode) -> Option<Result<Arc<Hold>>> {
+        let mut state = self.lock();
+        let State::Held { hold, guards: 1.., .. } = &*state else { return None };
+        let hold = hold.upgrade()?;
+        Some(state.enter(name, mode, self.limit).map(|_| hold))
+    }
+
+    /// Lets later acquires share what the first guard holds.
+    pub(crate) fn remember(&self, shared: &Arc<Hold>) {
+        if let State::Held { cell, hold, .. } = &mut *self.lock()
+            && Arc::ptr_eq(cell, &shared.cell)
+        {
+            *hold = Arc::downgrade(shared);
+        }
+    }
+
     /// Takes an acquire one step further. `joined` is the attempt it counts on already.
     pub(crate) fn step(
         &self,
@@ -106,20 +124,7 @@ impl Slot {
                 Ok(Step::Wait)
             }
             State::Pending { .. } => Ok(Step::Wait),
-            State::Held { cell, mode: other, guards, .. } => {
-                cell.check()?;
-                if *other != mode {
-                    return Err(other_mode(name, *other, mode));
-                }
-                if *guards >= self.limit {
-                    return Err(Error::new(
-                        ErrorKind::ReentryLimit,
-                        format!("this owner holds {name} {guards} times, which is its limit: release a guard first"),
-                    ));
-                }
-                *guards += 1;
-                Ok(Step::Hold(cell.clone()))
-            }
+            State::Held { .. } => state.enter(name, mode, self.limit).map(|cell| Step::Hold(cell.clone())),
         }
     }
 
@@ -193,8 +198,14 @@ impl Slot {
         if !Arc::ptr_eq(present, attempt) {
             return false;
         }
-        *state =
-            State::Held { attempt: attempt.clone(), cell: cell.clone(), mode: *mode, guards: 0, waiting: *waiting };
+        *state = State::Held {
+            attempt: attempt.clone(),
+            cell: cell.clone(),
+            mode: *mode,
+            guards: 0,
+            waiting: *waiting,
+            hold: Weak::new(),
+        };
         attempt.finish(Outcome::Granted);
         drop(state);
         self.changed.notify_waiters();
@@ -252,6 +263,25 @@ impl Slot {
 }
 
 impl State {
+    /// Counts one more guard on what is held.
+    fn enter(&mut self, name: &LockName, wanted: Mode, limit: u32) -> Result<&Arc<Cell>> {
+        let Self::Held { cell, mode, guards, .. } = self else {
+            return Err(Error::new(ErrorKind::Lost, format!("{name} is not held")));
+        };
+        cell.check()?;
+        if *mode != wanted {
+            return Err(other_mode(name, *mode, wanted));
+        }
+        if *guards >= limit {
+            return Err(Error::new(
+                ErrorKind::ReentryLimit,
+                format!("this owner holds {name} {guards} times, which is its limit: release a guard first"),
+            ));
+        }
+        *guards += 1;
+        Ok(cell)
+    }
+
     /// Turns a wait for a granted attempt into a guard. A grant that was taken back meanwhile is
     /// asked for anew.
     fn collect(&mut self, joined: &mut Option<Arc<Attempt>>) -> Step {
