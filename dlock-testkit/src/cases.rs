@@ -20,7 +20,9 @@ mod abuse;
 mod basic;
 mod by_hand;
 mod cancellation;
+mod contention;
 mod expiry;
+mod faults;
 mod fencing;
 mod identity;
 mod introspection;
@@ -39,6 +41,8 @@ pub fn all() -> Vec<Case> {
         identity::CASES,
         expiry::CASES,
         cancellation::CASES,
+        contention::CASES,
+        faults::CASES,
         names::CASES,
         abuse::CASES,
         fencing::CASES,

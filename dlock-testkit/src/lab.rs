@@ -155,8 +155,17 @@ impl Lab {
 
     /// A client in a process of its own. Only for cases that need `Processes`.
     pub async fn worker(&self) -> Worker {
+        self.start_worker(self.ttl()).await
+    }
+
+    /// As [`Lab::worker`], for cases that are not about expiry.
+    pub async fn lasting_worker(&self) -> Worker {
+        self.start_worker(self.long_ttl()).await
+    }
+
+    async fn start_worker(&self, ttl: Duration) -> Worker {
         let address = self.subject.address().expect("the case needs `Processes`");
-        Worker::start(&address, &self.namespace, self.ttl(), self.flawed_case.as_deref()).await
+        Worker::start(&address, &self.namespace, ttl, self.flawed_case.as_deref()).await
     }
 
     /// The operator's hand. Only for cases that need `Tamper`.

@@ -3,8 +3,76 @@
 #![cfg(any(feature = "redis", feature = "etcd"))]
 
 use std::net::TcpListener;
+use std::process::Command;
 
-use crate::site::Site;
+use dlock_testkit::servers;
+use rustix::process::Signal;
+
+use crate::site::{Site, eventually};
+
+const HOLD: &str = "echo up >>up; until [ -e finish ]; do sleep 0.01; done";
+
+/// A second run waits for the first, sees who it is, and goes on; it also does so when the first
+/// `dlock` was killed, once the ttl is over.
+fn one_job_at_a_time(url: &str) {
+    let site = Site::new();
+    let url = format!("{url}?namespace=cli-{}", std::process::id());
+    let on_service = |mut command: Command| {
+        command.env("DLOCK_BACKEND", &url);
+        command
+    };
+    let show = || site.ended(on_service(site.dlock(&["show", "a"]))).stdout;
+    let run = |args: &[&str], script: &str| on_service(site.job(args, script));
+
+    assert_eq!(show(), "a: free\n");
+    let first = site.start(run(&["--ttl", "2s", "--label", "nightly", "a"], HOLD));
+    eventually("the job runs", || site.read("up") == "up\n");
+    let refused = site.ended(run(&["--no-wait", "a"], "true"));
+    assert_eq!(refused.code, Some(75), "{refused:?}");
+    assert!(refused.stderr.contains("it is held by nightly ("), "{refused:?}");
+    let second = site.start(run(&["a"], "echo $DLOCK_TOKEN"));
+    eventually("the second waits", || show().starts_with("a: held, 1 waiting\n"));
+    assert!(second.stderr().len() < 200, "{}", second.stderr());
+
+    first.signal(Signal::KILL);
+    let ended = second.ended();
+    assert_eq!(ended.code, Some(0), "served when the ttl was over: {ended:?}");
+    assert!(ended.stdout.trim().parse::<u64>().is_ok(), "{ended:?}");
+    assert_eq!(site.ended(run(&["a"], "exit 7")).code, Some(7));
+    assert_eq!(show(), "a: free\n");
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn one_job_at_a_time_on_redis() {
+    let Ok(server) = servers::redis().await else { return };
+    one_job_at_a_time(server.url());
+}
+
+#[cfg(feature = "etcd")]
+#[tokio::test]
+async fn one_job_at_a_time_on_etcd() {
+    let Ok(server) = servers::etcd().await else { return };
+    one_job_at_a_time(server.url());
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_job_is_ended_when_the_service_is_out_of_reach_for_too_long() {
+    if servers::Redis::installed().is_err() {
+        return;
+    }
+    let server = servers::Redis::start().await;
+    let site = Site::new();
+    let mut command = site.job(&["--ttl", "1s", "a"], HOLD);
+    command.env("DLOCK_BACKEND", server.url());
+    let running = site.start(command);
+    eventually("the job runs", || site.read("up") == "up\n");
+    server.kill();
+    let ended = running.ended();
+    assert_eq!(ended.code, Some(79), "{ended:?}");
+    assert!(ended.stderr.contains("dlock: lost a: no renewal was answered in time; ending the job\n"), "{ended:?}");
+}
 
 #[test]
 fn a_service_that_does_not_answer_is_69_and_named() {

@@ -1,5 +1,8 @@
 //! Defects in repeating a request whose answer was lost.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
 use dlock_core::{Claim, ClaimId, LockBackend, Queue, Requested, Result};
 
@@ -16,5 +19,20 @@ impl Flaw for RetriesWithAFreshId {
         let answer = inner.request(claim, queue).await?;
         inner.request(&Claim { id: ClaimId::random(), ..claim.clone() }, Queue::Yes).await?;
         Ok(answer)
+    }
+}
+
+/// A repeated request makes one more entry, behind the first.
+#[derive(Debug, Default)]
+pub struct RepetitionsAdd {
+    seen: Mutex<HashSet<ClaimId>>,
+}
+
+#[async_trait]
+impl Flaw for RepetitionsAdd {
+    async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
+        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id);
+        let id = if is_new { claim.id } else { ClaimId::random() };
+        inner.request(&Claim { id, ..claim.clone() }, queue).await
     }
 }

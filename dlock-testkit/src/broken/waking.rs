@@ -63,12 +63,12 @@ impl Flaw for LetsSomeIn {
 
 /// The newest waiter comes first.
 #[derive(Debug, Default)]
-pub struct NewestFirst {
+pub struct ServesTheNewestFirst {
     waiting: Mutex<Vec<Claim>>,
 }
 
 #[async_trait]
-impl Flaw for NewestFirst {
+impl Flaw for ServesTheNewestFirst {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
         let older = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for waiter in older.iter().filter(|waiter| waiter.name == claim.name) {
@@ -97,7 +97,7 @@ pub struct WaitersPoll;
 #[async_trait]
 impl Flaw for WaitersPoll {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        let hasty = |life: Life| Life { ttl: Ttl::For(Duration::from_millis(150)), ..life };
+        let hasty = |life: Life| Life { ttl: Ttl::For(Duration::from_millis(900)), ..life };
         Ok(match inner.request(claim, queue).await? {
             Requested::Queued(life) => Requested::Queued(hasty(life)),
             answer => answer,

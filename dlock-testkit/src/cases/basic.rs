@@ -9,7 +9,7 @@ use crate::broken::admission::{RefusalSticks, TryQueues};
 use crate::broken::collision::{a_key_for_each_process, one_key_for_all};
 use crate::broken::release::{ReleaseByName, ReleaseLeftToLapse};
 use crate::broken::waiting::{GrantIsNeverTold, RequestWaitsForItsGrant, WaitIsCutByTheRequestTimeout};
-use crate::cases::by_hand::{ByHand, claim};
+use crate::cases::by_hand::{ByHand, lasting_claim};
 use crate::{Case, Lab, Need};
 
 const GROUP: &str = "basic";
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn a_released_lock_can_be_acquired_again_at_once(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let lock = one.lock("a").unwrap();
     for _ in 0..3 {
         let guard = lock.try_acquire().await.unwrap().expect("the name is free");
@@ -41,7 +41,7 @@ async fn a_released_lock_can_be_acquired_again_at_once(lab: Arc<Lab>) {
 }
 
 async fn distinct_names_never_contend(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let mut guards = Vec::new();
     for (locks, name) in [(&one, "a"), (&two, "b"), (&one, "c"), (&two, "d")] {
         let guard = locks.lock(name).unwrap().try_acquire().await.unwrap();
@@ -57,7 +57,7 @@ async fn distinct_names_never_contend(lab: Arc<Lab>) {
 }
 
 async fn try_on_a_held_lock_answers_at_once_without_queueing(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.lock("a").unwrap().acquire().await.unwrap();
     assert!(two.lock("a").unwrap().try_acquire().await.unwrap().is_none());
     let state = one.inspect("a").await.unwrap();
@@ -67,7 +67,7 @@ async fn try_on_a_held_lock_answers_at_once_without_queueing(lab: Arc<Lab>) {
 }
 
 async fn a_timed_acquire_gives_up_and_leaves_the_line(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.lock("a").unwrap().acquire().await.unwrap();
     let (clock, time) = (Clock::system(), lab.ttl() / 2);
     let begun = clock.now();
@@ -82,7 +82,7 @@ async fn a_timed_acquire_gives_up_and_leaves_the_line(lab: Arc<Lab>) {
 }
 
 async fn a_timed_acquire_is_granted_when_the_holder_releases(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.lock("a").unwrap().acquire().await.unwrap();
     let patience = lab.patience();
     let waiting = tokio::spawn(async move { two.lock("a").unwrap().acquire_within(patience).await });
@@ -95,7 +95,7 @@ async fn a_timed_acquire_is_granted_when_the_holder_releases(lab: Arc<Lab>) {
 }
 
 async fn a_zero_timeout_is_a_try(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.lock("a").unwrap().acquire_within(Duration::ZERO).await.unwrap().expect("nobody holds it");
     assert!(two.lock("a").unwrap().acquire_within(Duration::ZERO).await.unwrap().is_none());
     let state = one.inspect("a").await.unwrap();
@@ -105,7 +105,7 @@ async fn a_zero_timeout_is_a_try(lab: Arc<Lab>) {
 }
 
 async fn a_wait_outlasts_the_request_timeout(lab: Arc<Lab>) {
-    let one = lab.client().await;
+    let one = lab.lasting_client().await;
     let limit = lab.info().request_timeout;
     let two = lab.client_with(|builder| builder.retry_for(limit)).await;
     let guard = one.lock("a").unwrap().acquire().await.unwrap();
@@ -122,7 +122,7 @@ async fn a_wait_outlasts_the_request_timeout(lab: Arc<Lab>) {
 
 async fn a_second_release_never_frees_the_successor(lab: Arc<Lab>) {
     let (one, two) = (ByHand::client(&lab).await, ByHand::client(&lab).await);
-    let (first, second) = (claim(&lab, "a"), claim(&lab, "a"));
+    let (first, second) = (lasting_claim(&lab, "a"), lasting_claim(&lab, "a"));
     one.hold(&first).await;
     one.release(&first).await;
     two.hold(&second).await;
@@ -134,9 +134,9 @@ async fn a_second_release_never_frees_the_successor(lab: Arc<Lab>) {
 }
 
 async fn exclusion_holds_between_processes(lab: Arc<Lab>) {
-    let here = lab.client().await;
-    let mut there = lab.worker().await;
-    let mut elsewhere = lab.worker().await;
+    let here = lab.lasting_client().await;
+    let mut there = lab.lasting_worker().await;
+    let mut elsewhere = lab.lasting_worker().await;
     let guard = here.lock("a").unwrap().acquire().await.unwrap();
     let first = guard.token().unwrap().value;
     assert!(!there.try_acquire("a").await, "this process holds it");
@@ -155,7 +155,7 @@ async fn exclusion_holds_between_processes(lab: Arc<Lab>) {
 }
 
 async fn a_lock_works_after_a_failed_try(lab: Arc<Lab>) {
-    let (one, two) = (lab.client().await, lab.client().await);
+    let (one, two) = (lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.lock("a").unwrap().acquire().await.unwrap();
     let lock = two.lock("a").unwrap();
     for _ in 0..3 {

@@ -15,13 +15,18 @@ pub(super) struct ByHand<'a> {
     backend: Arc<dyn LockBackend>,
 }
 
-/// A new exclusive claim on `name`.
+/// A new exclusive claim on `name`, which expires soon.
 pub(super) fn claim(lab: &Lab, name: &str) -> Claim {
+    Claim { ttl: lab.ttl(), ..lasting_claim(lab, name) }
+}
+
+/// A new exclusive claim on `name`, which outlives the case.
+pub(super) fn lasting_claim(lab: &Lab, name: &str) -> Claim {
     Claim {
         id: ClaimId::random(),
         name: name.parse().expect("it is valid"),
         mode: Mode::Exclusive,
-        ttl: lab.ttl(),
+        ttl: lab.long_ttl(),
         metadata: Metadata::of_this_process("by hand"),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use dlock_core::{Capability, Why, Withdrawn};
+use dlock_core::{Capability, ErrorKind, Why, Withdrawn};
 
 use crate::broken::identity::owner_is_the_label;
 use crate::broken::release::{ReleaseAlwaysSucceeds, ReleaseByName, ReleaseLeftToLapse};
-use crate::cases::by_hand::{ByHand, claim};
+use crate::cases::by_hand::{ByHand, claim, lasting_claim};
 use crate::{Case, Lab, Need};
 
 const GROUP: &str = "identity";
@@ -23,20 +23,27 @@ pub(super) const CASES: &[Case] = &[
 
 async fn releasing_what_is_not_held_is_reported(lab: Arc<Lab>) {
     let one = ByHand::client(&lab).await;
-    let (held, never) = (claim(&lab, "a"), claim(&lab, "a"));
+    let (held, never) = (lasting_claim(&lab, "a"), lasting_claim(&lab, "a"));
     one.release_again(&never).await;
     one.hold(&held).await;
     one.release_again(&never).await;
     one.release(&held).await;
     one.release_again(&held).await;
+
+    let locks = lab.lasting_client().await;
+    let guard = locks.lock("a").unwrap().acquire().await.unwrap();
+    let closing = tokio::spawn(async move { locks.close().await });
+    lab.soon("the guard is lost with its client", guard.lost()).await;
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
+    lab.soon("the client is closed", closing).await.unwrap().unwrap();
     lab.until_empty().await;
 }
 
 async fn nobody_can_release_another_owners_claim(lab: Arc<Lab>) {
-    let locks = lab.client().await;
+    let locks = lab.lasting_client().await;
     let guard = locks.lock("a").unwrap().acquire().await.unwrap();
     let stranger = ByHand::client(&lab).await;
-    let foreign = claim(&lab, "a");
+    let foreign = lasting_claim(&lab, "a");
     for why in [Why::Release, Why::Cancel] {
         assert_eq!(stranger.withdraw(&foreign, why).await, Withdrawn::Absent);
     }
@@ -47,7 +54,7 @@ async fn nobody_can_release_another_owners_claim(lab: Arc<Lab>) {
 }
 
 async fn a_hold_moves_with_its_guard_across_tasks_and_threads(lab: Arc<Lab>) {
-    let (locks, rival) = (lab.client().await, lab.client().await);
+    let (locks, rival) = (lab.lasting_client().await, lab.lasting_client().await);
     let owner = locks.owner("one");
     let lock = owner.lock("a").unwrap();
     let guard = tokio::spawn(async move { lock.acquire().await.unwrap() }).await.unwrap();
@@ -80,7 +87,7 @@ async fn a_hold_moves_with_its_guard_across_tasks_and_threads(lab: Arc<Lab>) {
 
 async fn a_release_after_expiry_never_frees_the_successor(lab: Arc<Lab>) {
     let (one, two) = (ByHand::client(&lab).await, ByHand::client(&lab).await);
-    let (first, second) = (claim(&lab, "a"), claim(&lab, "a"));
+    let (first, second) = (claim(&lab, "a"), lasting_claim(&lab, "a"));
     one.hold(&first).await;
     let granted = two.hold(&second).await;
     one.release_again(&first).await;
@@ -91,7 +98,7 @@ async fn a_release_after_expiry_never_frees_the_successor(lab: Arc<Lab>) {
 }
 
 async fn a_release_after_a_break_never_frees_the_successor(lab: Arc<Lab>) {
-    let (one, two, operator) = (lab.client().await, lab.client().await, lab.client().await);
+    let (one, two, operator) = (lab.client().await, lab.lasting_client().await, lab.lasting_client().await);
     let guard = one.lock("a").unwrap().acquire().await.unwrap();
     let waiting = lab.line_up(&operator, &two.lock("a").unwrap()).await;
     let broken = operator.inspect("a").await.unwrap().holders.remove(0).claim;
@@ -109,8 +116,8 @@ async fn a_release_after_a_break_never_frees_the_successor(lab: Arc<Lab>) {
 }
 
 async fn equal_labels_are_still_two_owners(lab: Arc<Lab>) {
-    let one = lab.client_with(|builder| builder.label("worker")).await;
-    let two = lab.client_with(|builder| builder.label("worker")).await;
+    let one = lab.client_with(|builder| builder.label("worker").ttl(lab.long_ttl())).await;
+    let two = lab.client_with(|builder| builder.label("worker").ttl(lab.long_ttl())).await;
     let guard = one.owner("worker").lock("a").unwrap().acquire().await.unwrap();
     for (what, lock) in [
         ("an owner of the same label on the same client", one.owner("worker").lock("a").unwrap()),

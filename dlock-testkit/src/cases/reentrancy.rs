@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn the_name_is_released_with_the_last_hold_and_not_before(lab: Arc<Lab>) {
-    let (locks, rival) = (lab.client().await, lab.client().await);
+    let (locks, rival) = (lab.lasting_client().await, lab.lasting_client().await);
     let (owner, rival) = (locks.owner("one"), rival.lock("a").unwrap());
     let mut guards: Vec<Guard> = Vec::new();
     for count in 1..=4 {
@@ -52,7 +52,7 @@ async fn the_name_is_released_with_the_last_hold_and_not_before(lab: Arc<Lab>) {
 }
 
 async fn the_reentry_limit_is_an_error_and_changes_nothing(lab: Arc<Lab>) {
-    let locks = lab.client_with(|builder| builder.max_holds(2)).await;
+    let locks = lab.client_with(|builder| builder.max_holds(2).ttl(lab.long_ttl())).await;
     let lock = locks.owner("one").lock("a").unwrap();
     let (outer, inner) = (lock.acquire().await.unwrap(), lock.acquire().await.unwrap());
     let before = (outer.token().unwrap(), lab.requests().count().requests);
@@ -72,7 +72,7 @@ async fn the_reentry_limit_is_an_error_and_changes_nothing(lab: Arc<Lab>) {
 }
 
 async fn a_refused_reentry_leaves_the_hold_as_it_was(lab: Arc<Lab>) {
-    let locks = lab.client().await;
+    let locks = lab.lasting_client().await;
     let owner = locks.owner("one");
     let lock = owner.rw_lock("a").unwrap();
     let writer = lock.write().acquire().await.unwrap();
@@ -89,7 +89,7 @@ async fn a_refused_reentry_leaves_the_hold_as_it_was(lab: Arc<Lab>) {
 }
 
 async fn handles_of_one_owner_share_one_claim(lab: Arc<Lab>) {
-    let locks = lab.client().await;
+    let locks = lab.lasting_client().await;
     let owner = locks.owner("one");
     let first = owner.lock("a").unwrap().acquire().await.unwrap();
     let second = owner.clone().lock("a").unwrap().try_acquire().await.unwrap().expect("its owner holds it");
@@ -104,7 +104,7 @@ async fn handles_of_one_owner_share_one_claim(lab: Arc<Lab>) {
 }
 
 async fn another_owner_in_the_process_is_excluded(lab: Arc<Lab>) {
-    let (locks, others) = (lab.client().await, lab.client().await);
+    let (locks, others) = (lab.lasting_client().await, lab.lasting_client().await);
     let guard = locks.owner("one").lock("a").unwrap().acquire().await.unwrap();
     for (what, rival) in [
         ("another owner", locks.owner("two").lock("a").unwrap()),
@@ -160,7 +160,7 @@ async fn releasing_an_inner_hold_keeps_the_lease_renewed(lab: Arc<Lab>) {
 }
 
 async fn concurrent_first_acquires_of_one_owner_make_one_claim(lab: Arc<Lab>) {
-    let locks = lab.client().await;
+    let locks = lab.lasting_client().await;
     let owner = locks.owner("one");
     let acquires = (0..20).map(|_| {
         let lock = owner.lock("a").unwrap();
