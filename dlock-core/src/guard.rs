@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 use crate::client::Client;
 use crate::lease::Cell;
 use crate::slot::{Left, Slot};
-use crate::{Error, ErrorKind, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token};
+use crate::{Capability, Error, ErrorKind, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token};
 
 /// A hold on a name. Dropping it releases in the background; [`Guard::release`] waits for that.
 ///
@@ -82,13 +82,14 @@ impl Guard {
     /// # Errors
     /// `Lost` once the lease is lost.
     pub fn lease(&self) -> Result<Lease> {
-        self.hold.cell.check()?;
+        let cell = &self.hold.cell;
+        let valid_until = cell.valid_until()?;
         Ok(Lease {
-            claim: self.hold.cell.claim,
-            name: self.hold.cell.name.clone(),
+            claim: cell.claim,
+            name: cell.name.clone(),
             mode: self.mode(),
-            token: self.hold.cell.grant.token,
-            valid_until: self.hold.cell.valid_until(),
+            token: cell.grant.token,
+            valid_until,
         })
     }
 
@@ -156,14 +157,12 @@ impl Guard {
                 format!("{} is held as {}: only an exclusive hold can be downgraded", self.name(), self.mode()),
             ));
         }
-        let guards = self.hold_count();
-        if guards > 1 {
+        let info = &self.hold.client.info;
+        info.capabilities.require(Capability::Downgrade, info.scheme)?;
+        if !self.hold.slot.begin_downgrade(self.hold.cell.claim) {
             return Err(Error::new(
                 ErrorKind::OtherMode,
-                format!(
-                    "{guards} guards of this owner count on {} as exclusive: release the others first",
-                    self.name()
-                ),
+                format!("others of this owner count on {} as exclusive: release those guards first", self.name()),
             ));
         }
         self.hold.client.downgrade(self.hold.cell.claim).await

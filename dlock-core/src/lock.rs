@@ -174,7 +174,9 @@ impl Lock {
             ttl: self.ttl,
             metadata: Metadata::of_this_process(label),
         };
-        self.client.start(Start { claim, queue, slot: slot.clone(), attempt })
+        let started = self.client.start(Start { claim, queue, slot: slot.clone(), attempt: attempt.clone() });
+        // Others of this owner may have joined the attempt by now.
+        started.inspect_err(|error| slot.failed(&attempt, error.clone()))
     }
 }
 

@@ -97,7 +97,7 @@ impl Slot {
         if let Some(attempt) = joined {
             match attempt.outcome.get() {
                 None => return Ok(Step::Wait),
-                Some(Outcome::Granted) => return Ok(state.collect(joined)),
+                Some(Outcome::Granted) => return state.collect(joined, name, self.limit),
                 Some(Outcome::Failed(error)) => {
                     let error = error.clone();
                     *joined = None;
@@ -171,6 +171,18 @@ impl Slot {
             && cell.claim == claim
         {
             *mode = to;
+        }
+    }
+
+    /// From now on the claim is believed to be shared only, unless others of this owner count on
+    /// it as exclusive. Answers whether it is.
+    pub(crate) fn begin_downgrade(&self, claim: ClaimId) -> bool {
+        match &mut *self.lock() {
+            State::Held { cell, mode, guards: 1, waiting: 0, .. } if cell.claim == claim => {
+                *mode = Mode::Shared;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -273,10 +285,7 @@ impl State {
             return Err(other_mode(name, *mode, wanted));
         }
         if *guards >= limit {
-            return Err(Error::new(
-                ErrorKind::ReentryLimit,
-                format!("this owner holds {name} {guards} times, which is its limit: release a guard first"),
-            ));
+            return Err(too_many(name, *guards));
         }
         *guards += 1;
         Ok(cell)
@@ -284,17 +293,20 @@ impl State {
 
     /// Turns a wait for a granted attempt into a guard. A grant that was taken back meanwhile is
     /// asked for anew.
-    fn collect(&mut self, joined: &mut Option<Arc<Attempt>>) -> Step {
+    fn collect(&mut self, joined: &mut Option<Arc<Attempt>>, name: &LockName, limit: u32) -> Result<Step> {
         let attempt = joined.take();
         match self {
             Self::Held { attempt: present, cell, guards, waiting, .. }
                 if attempt.as_ref().is_some_and(|attempt| Arc::ptr_eq(present, attempt)) =>
             {
                 *waiting -= 1;
+                if *guards >= limit {
+                    return Err(too_many(name, *guards));
+                }
                 *guards += 1;
-                Step::Hold(cell.clone())
+                Ok(Step::Hold(cell.clone()))
             }
-            _ => Step::Refused,
+            _ => Ok(Step::Refused),
         }
     }
 }
@@ -321,6 +333,13 @@ impl Attempt {
         // The first outcome counts; a grant that is taken back keeps "granted" and is found absent.
         self.outcome.get_or_init(|| outcome);
     }
+}
+
+fn too_many(name: &LockName, guards: u32) -> Error {
+    Error::new(
+        ErrorKind::ReentryLimit,
+        format!("this owner holds {name} {guards} times, which is its limit: release a guard first"),
+    )
 }
 
 fn other_mode(name: &LockName, present: Mode, wanted: Mode) -> Error {
