@@ -12,6 +12,10 @@ pub(crate) struct Address<'a> {
     /// In lower case.
     pub(crate) scheme: String,
     /// What follows the scheme's colon, as it was written.
+    #[cfg_attr(
+        not(any(test, feature = "memory", feature = "file", feature = "redis", feature = "etcd")),
+        expect(dead_code, reason = "only backends read it, and there are none")
+    )]
     pub(crate) place: &'a str,
     pub(crate) options: Options,
 }

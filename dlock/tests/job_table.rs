@@ -1,5 +1,6 @@
 //! The example program, on every backend there is.
 
+#![cfg(any(feature = "memory", feature = "file", feature = "redis", feature = "etcd"))]
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use std::path::{Path, PathBuf};

@@ -29,13 +29,20 @@ pub(crate) async fn acquire(
         signal = signals.next() => return Ok(Acquired::Interrupted(signal)),
         never = notice::keep_telling(locks, lock.name()) => match never {},
     };
-    let (None, Patience::For(time)) = (&got, patience) else {
-        return got.map(Acquired::Held).ok_or_else(|| unreachable!("an endless wait ends with the lock"));
+    match (got, patience) {
+        (Some(guard), _) => Ok(Acquired::Held(guard)),
+        (None, Patience::Endless) => unreachable!("an endless wait ends with the lock"),
+        (None, Patience::For(time)) => Ok(Acquired::TimeUp(gave_up(locks, lock, time).await)),
+    }
+}
+
+async fn gave_up(locks: &Locks, lock: &Lock, time: Duration) -> String {
+    let after = match time {
+        Duration::ZERO => String::new(),
+        time if time < Duration::from_secs(1) => format!(" after {time:?}"),
+        time => format!(" after {}", span(time)),
     };
-    let holders = notice::holders(locks, lock.name()).await;
-    let time = if time < Duration::from_secs(1) { format!("{time:?}") } else { span(time) };
-    let waited = if patience == Patience::For(Duration::ZERO) { String::new() } else { format!(" after {time}") };
-    Ok(Acquired::TimeUp(format!("gave up on {}{waited}: it is {holders}", lock.name())))
+    format!("gave up on {}{after}: it is {}", lock.name(), notice::holders(locks, lock.name()).await)
 }
 
 async fn wait(lock: &Lock, patience: Patience) -> dlock::Result<Option<Guard>> {

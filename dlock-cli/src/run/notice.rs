@@ -43,8 +43,9 @@ pub(crate) async fn holders(locks: &Locks, name: &LockName) -> String {
 
 async fn waiting(locks: &Locks, name: &LockName, own: &Metadata) -> String {
     let Ok(state) = locks.inspect(name).await else { return format!("waiting for {name}") };
-    let now = SystemTime::now();
-    format!("waiting for {name}, {}{}", held_by(&state, now), behind(&state, own))
+    let held_by = held_by(&state, SystemTime::now());
+    let outer = std::env::var("DLOCK_OWNER").unwrap_or_default();
+    format!("waiting for {name}, {held_by}{}{}", behind(&state, own), itself(&state, &outer))
 }
 
 fn held_by(state: &LockState, now: SystemTime) -> String {
@@ -67,6 +68,12 @@ fn behind(state: &LockState, own: &Metadata) -> String {
         Some(1) => format!("; next is {}", who(&state.waiters[0].metadata)),
         Some(before) => format!("; {before} are before, the last {}", who(&state.waiters[before - 1].metadata)),
     }
+}
+
+/// A warning, when the lock is held by the very job that this runs in.
+fn itself(state: &LockState, outer: &str) -> &'static str {
+    let is_outer = state.holders.iter().any(|holder| holder.claim.id.to_string() == outer);
+    if is_outer { "; that is the job which this is a part of" } else { "" }
 }
 
 /// One line of the terminal, erased when it is dropped.
@@ -118,6 +125,15 @@ mod tests {
         assert_eq!(held_by(&state, now), "held by nightly (web1, process 7) for 15s");
         state.holders.push(claim("", 8));
         assert_eq!(held_by(&state, now), "held by nightly (web1, process 7) for 15s and one other");
+    }
+
+    #[test]
+    fn the_line_warns_of_waiting_for_oneself() {
+        let mut state = LockState::free("n".parse().unwrap());
+        state.holders = vec![claim("a", 1), claim("b", 2)];
+        let outer = state.holders[1].claim.id.to_string();
+        assert_eq!(itself(&state, &outer), "; that is the job which this is a part of");
+        assert_eq!(itself(&state, ""), "");
     }
 
     #[test]

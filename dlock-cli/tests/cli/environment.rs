@@ -47,6 +47,19 @@ fn arguments_reach_the_command_as_they_are() {
     assert_eq!(ended.stdout, "<$HOME><a  b><*><--><-x>");
 }
 
+/// In the user's own directory on this machine, under a name that nobody else uses.
+#[test]
+fn without_a_backend_locks_are_this_users_on_this_machine() {
+    let site = Site::new();
+    let name = format!("dlock-cli/test {}", std::process::id());
+    let mut command = site.job(&[&name], &format!("{} run --no-wait '{name}' -- true", crate::site::DLOCK));
+    command.env_remove("DLOCK_BACKEND").env("XDG_RUNTIME_DIR", site.path("session")).env("TMPDIR", site.path("tmp"));
+    let ended = site.ended(command);
+    assert_eq!(ended.code, Some(75), "the inner run is refused: {ended:?}");
+    assert!(ended.stderr.contains("it is held by sh ("), "{ended:?}");
+    assert!(!site.path("session").exists() && !site.path("tmp").exists());
+}
+
 fn fields(line: &str) -> [String; 4] {
     let fields: Vec<_> = line.trim_end().split('|').map(String::from).collect();
     fields.try_into().expect("four fields")

@@ -63,3 +63,11 @@ fn permits_let_as_many_run_as_there_are() {
     first.ended();
     second.ended();
 }
+
+#[test]
+fn a_run_inside_a_run_of_the_same_name_is_told_that_it_waits_for_itself() {
+    let site = Site::new();
+    let ended = site.ended(site.job(&["a"], &format!("{} run --wait 1s a -- true", crate::site::DLOCK)));
+    assert_eq!(ended.code, Some(75));
+    assert!(ended.stderr.contains("; that is the job which this is a part of\n"), "{ended:?}");
+}
