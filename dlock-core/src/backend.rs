@@ -111,10 +111,11 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     async fn withdraw(&self, claim: &ClaimRef, why: Why) -> Result<Withdrawn>;
 
     /// Changes a held claim's mode without a gap, and lets those be granted whom it no longer
-    /// blocks. Only from exclusive to shared.
+    /// blocks. Only from exclusive to shared; repeated for a claim that is shared already, it
+    /// answers its grant.
     ///
     /// # Errors
-    /// `Unsupported` where [`Capability::Downgrade`] is not declared; `Lost` when the claim is not
+    /// `Unsupported` where [`Capability::Downgrade`] is not declared, and for any other change; `Lost` when the claim is not
     /// held.
     async fn convert(&self, claim: &ClaimRef, to: Mode) -> Result<Grant>;
 

@@ -33,9 +33,15 @@ pub(crate) struct Client {
     pub(crate) clock: Clock,
     commands: mpsc::UnboundedSender<Command>,
     process: u32,
-    /// Closes when the keeper's own thread has ended; `None` where the keeper was put on a
-    /// runtime of the caller's.
-    ended: Option<std::sync::Mutex<blocking::Receiver<()>>>,
+    /// `None` where the keeper was put on a runtime of the caller's.
+    thread: Option<KeeperThread>,
+}
+
+/// The keeper's own thread.
+pub(crate) struct KeeperThread {
+    pub(crate) id: std::thread::ThreadId,
+    /// Closes when it has ended.
+    pub(crate) ended: std::sync::Mutex<blocking::Receiver<()>>,
 }
 
 /// A claim to be made, and where its fate is reported.
@@ -56,19 +62,12 @@ impl Client {
         settings: Arc<Settings>,
         clock: Clock,
         commands: mpsc::UnboundedSender<Command>,
-        ended: Option<blocking::Receiver<()>>,
+        thread: Option<KeeperThread>,
     ) -> Self {
-        let ended = ended.map(std::sync::Mutex::new);
-        Self { info, settings, clock, commands, process: std::process::id(), ended }
+        Self { info, settings, clock, commands, process: std::process::id(), thread }
     }
 
     pub(crate) fn start(&self, start: Start) -> Result<()> {
-        if std::process::id() != self.process {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                "this process is a fork of the one that connected: connect again after the fork",
-            ));
-        }
         self.send(Command::Start(Box::new(start)))
     }
 
@@ -124,6 +123,7 @@ impl Client {
 
     pub(crate) async fn close(&self) -> Result<()> {
         let (reply, answer) = oneshot::channel();
+        // A keeper that is no more was closed before.
         if self.send(Command::Close(Some(reply))).is_err() {
             return Ok(());
         }
@@ -145,17 +145,25 @@ impl Client {
     }
 
     fn send(&self, command: Command) -> Result<()> {
+        // A fork has a copy of the client, but not the keeper's thread.
+        if std::process::id() != self.process {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "this process is a fork of the one that connected: connect again after the fork",
+            ));
+        }
         self.commands.send(command).map_err(|_| closed())
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if std::process::id() != self.process {
+        if self.send(Command::Close(None)).is_err() {
             return;
         }
-        let _ = self.send(Command::Close(None));
-        if let Some(ended) = &self.ended {
+        if let Some(KeeperThread { ended, id }) = &self.thread
+            && *id != std::thread::current().id()
+        {
             let ended = ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // Either the keeper has ended, or it goes on alone until the claims have lapsed.
             let _ = ended.recv_timeout(PARTING);

@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 use crate::client::Client;
 use crate::lease::Cell;
 use crate::slot::{Left, Slot};
-use crate::{Error, ErrorKind, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token};
+use crate::{Capability, Error, ErrorKind, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token};
 
 /// A hold on a name. Dropping it releases in the background; [`Guard::release`] waits for that.
 ///
@@ -25,21 +25,28 @@ use crate::{Error, ErrorKind, Lease, LeaseState, LockName, Loss, Mode, Predecess
 /// client is closed or the maximum hold time is reached.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct Guard {
-    client: Arc<Client>,
-    slot: Arc<Slot>,
-    cell: Arc<Cell>,
+    hold: Arc<Hold>,
     released: bool,
 }
 
+/// What the guards of one owner on one lease share.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub(crate) client: Arc<Client>,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) cell: Arc<Cell>,
+}
+
 impl Guard {
-    pub(crate) fn new(client: Arc<Client>, slot: Arc<Slot>, cell: Arc<Cell>) -> Self {
-        Self { client, slot, cell, released: false }
+    /// A guard that the slot has counted already.
+    pub(crate) fn new(hold: Arc<Hold>) -> Self {
+        Self { hold, released: false }
     }
 
     /// What is held.
     #[must_use]
     pub fn name(&self) -> &LockName {
-        &self.cell.name
+        &self.hold.cell.name
     }
 
     /// The fencing token of this lease: the same for every reentrant guard on it.
@@ -47,27 +54,27 @@ impl Guard {
     /// # Errors
     /// `Lost` once the lease is lost.
     pub fn token(&self) -> Result<Token> {
-        self.cell.check()?;
-        Ok(self.cell.grant.token)
+        self.hold.cell.check()?;
+        Ok(self.hold.cell.grant.token)
     }
 
     /// Whether the lease may be believed at this moment, by the clock. Some 50 ns.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.cell.is_held()
+        self.hold.cell.is_held()
     }
 
     /// Whether the lease is held, held but not being renewed, or lost and why.
     #[must_use]
     pub fn state(&self) -> LeaseState {
-        self.cell.state()
+        self.hold.cell.state()
     }
 
     /// How long the lease may still be believed if no renewal gets through: zero when it is lost,
     /// `Duration::MAX` where it lives as long as this process.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.cell.remaining().unwrap_or_default()
+        self.hold.cell.remaining().unwrap_or_default()
     }
 
     /// The lease as plain data.
@@ -75,33 +82,34 @@ impl Guard {
     /// # Errors
     /// `Lost` once the lease is lost.
     pub fn lease(&self) -> Result<Lease> {
-        self.cell.check()?;
+        let cell = &self.hold.cell;
+        let valid_until = cell.valid_until()?;
         Ok(Lease {
-            claim: self.cell.claim,
-            name: self.cell.name.clone(),
+            claim: cell.claim,
+            name: cell.name.clone(),
             mode: self.mode(),
-            token: self.cell.grant.token,
-            valid_until: self.cell.valid_until(),
+            token: cell.grant.token,
+            valid_until,
         })
     }
 
     /// How the name is held.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.slot.mode().unwrap_or(Mode::Exclusive)
+        self.hold.slot.mode().unwrap_or(Mode::Exclusive)
     }
 
     /// How the last holder before this one went, where the backend can tell. After
     /// [`Predecessor::Vanished`], what the lock guards may be half done.
     #[must_use]
     pub fn predecessor(&self) -> Option<Predecessor> {
-        self.cell.grant.predecessor
+        self.hold.cell.grant.predecessor
     }
 
     /// How many guards this owner has on the lease.
     #[must_use]
     pub fn hold_count(&self) -> u32 {
-        self.slot.guards()
+        self.hold.slot.guards()
     }
 
     /// Waits until the lease is lost, and says why. Answers at once if it already is, and never
@@ -110,7 +118,7 @@ impl Guard {
     /// # Cancel safety
     /// Safe: nothing is missed between two calls.
     pub async fn lost(&self) -> Loss {
-        self.cell.until_lost().await
+        self.hold.cell.until_lost().await
     }
 
     /// Runs `future` for as long as the lease is held, and drops it at the moment of loss.
@@ -127,7 +135,7 @@ impl Guard {
         // `lost` comes first, so that a future that is ready after the loss does not count.
         match select(pin!(self.lost()), pin!(future)).await {
             Either::Right((output, _)) => Ok(output),
-            Either::Left(_) => Err(self.cell.check().expect_err("a lost lease stays lost")),
+            Either::Left(_) => Err(self.hold.cell.check().expect_err("a lost lease stays lost")),
         }
     }
 
@@ -142,24 +150,22 @@ impl Guard {
     /// # Cancel safety
     /// Safe: the change is completed in the background.
     pub async fn downgrade(&self) -> Result<()> {
-        self.cell.check()?;
+        self.hold.cell.check()?;
         if self.mode() != Mode::Exclusive {
             return Err(Error::new(
                 ErrorKind::OtherMode,
                 format!("{} is held as {}: only an exclusive hold can be downgraded", self.name(), self.mode()),
             ));
         }
-        let guards = self.hold_count();
-        if guards > 1 {
+        let info = &self.hold.client.info;
+        info.capabilities.require(Capability::Downgrade, info.scheme)?;
+        if !self.hold.slot.begin_downgrade(self.hold.cell.claim) {
             return Err(Error::new(
                 ErrorKind::OtherMode,
-                format!(
-                    "{guards} guards of this owner count on {} as exclusive: release the others first",
-                    self.name()
-                ),
+                format!("others of this owner count on {} as exclusive: release those guards first", self.name()),
             ));
         }
-        self.client.downgrade(self.cell.claim).await
+        self.hold.client.downgrade(self.hold.cell.claim).await
     }
 
     /// A descriptor that keeps the claim alive while any copy of it is open, for a child process
@@ -173,8 +179,8 @@ impl Guard {
     /// Safe.
     #[cfg(unix)]
     pub async fn lifeline(&self) -> Result<Option<std::os::fd::OwnedFd>> {
-        self.cell.check()?;
-        self.client.lifeline(self.cell.claim).await
+        self.hold.cell.check()?;
+        self.hold.client.lifeline(self.hold.cell.claim).await
     }
 
     /// Releases this guard, and the claim on the service with the owner's last guard.
@@ -189,11 +195,11 @@ impl Guard {
     /// Safe: a release that has begun is completed in the background.
     pub async fn release(mut self) -> Result<()> {
         self.released = true;
-        let held = self.cell.check();
-        match self.slot.drop_guard(&self.cell) {
+        let held = self.hold.cell.check();
+        match self.hold.slot.drop_guard(&self.hold.cell) {
             Left::InUse(_) => held,
             Left::Unused => {
-                let withdrawn = self.client.release(self.cell.claim);
+                let withdrawn = self.hold.client.release(self.hold.cell.claim);
                 held?;
                 withdrawn.await
             }
@@ -203,8 +209,8 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.released && self.slot.drop_guard(&self.cell) == Left::Unused {
-            drop(self.client.release(self.cell.claim));
+        if !self.released && self.hold.slot.drop_guard(&self.hold.cell) == Left::Unused {
+            drop(self.hold.client.release(self.hold.cell.claim));
         }
     }
 }
@@ -213,8 +219,8 @@ impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
             .field("name", self.name())
-            .field("claim", &self.cell.claim)
-            .field("token", &self.cell.grant.token)
+            .field("claim", &self.hold.cell.claim)
+            .field("token", &self.hold.cell.grant.token)
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

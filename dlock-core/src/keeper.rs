@@ -8,18 +8,21 @@ mod renewing;
 mod table;
 mod work;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::task::noop_waker_ref;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 pub(crate) use self::command::{Answer, Command};
 use self::entry::Phase;
 use self::table::Table;
-use self::work::{Done, guarded};
+use self::work::{Done, guarded, unpanicked};
 use crate::client::{Settings, closed};
 use crate::{BackendInfo, Clock, Connect, ConnectContext, Error, ErrorKind, Event, LockBackend, Loss, Result};
 
@@ -72,7 +75,7 @@ impl Keeper {
         ready: oneshot::Sender<Result<Ready>>,
     ) {
         let clock = context.clock.clone();
-        let backend = match guarded(connector.connect(context)).await {
+        let backend = match guarded(async { connector.connect(context).await }).await {
             Ok(backend) => backend,
             Err(error) => return drop(ready.send(Err(error))),
         };
@@ -85,14 +88,10 @@ impl Keeper {
                 return drop(guarded(backend.close()).await);
             }
         };
-        if ready.send(Ok(Ready { info, settings: settings.clone(), commands: sender })).is_err() {
-            return drop(guarded(backend.close()).await);
-        }
-        let events = backend.events();
         let last_answer = clock.now();
         let keeper = Self {
             backend,
-            settings,
+            settings: settings.clone(),
             clock,
             commands,
             claims: Table::default(),
@@ -100,6 +99,12 @@ impl Keeper {
             last_answer,
             closing: None,
         };
+        let events = match unpanicked(|| Ok(keeper.backend.events())) {
+            Ok(events) => events,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        // A caller that went away meanwhile has dropped the only handle, which ends the keeper.
+        let _ = ready.send(Ok(Ready { info, settings, commands: sender }));
         keeper.serve(events).await;
     }
 
@@ -126,9 +131,13 @@ impl Keeper {
                         self.close(None);
                     }
                 },
-                event = events.next(), if has_events => match event {
-                    Some(event) => self.event(event),
-                    None => has_events = false,
+                event = AssertUnwindSafe(events.next()).catch_unwind(), if has_events => match event {
+                    Ok(Some(event)) => self.event(event),
+                    Ok(None) => has_events = false,
+                    Err(_) => {
+                        tracing::error!("the event stream of the backend panicked: renewals go on without it");
+                        has_events = false;
+                    }
                 },
                 Some(done) = self.work.join_next() => match done {
                     Ok(done) => self.done(done),
@@ -137,7 +146,7 @@ impl Keeper {
                 () = clock.sleep_until(wake) => {}
             }
         }
-        let ended = guarded(self.backend.close()).await;
+        let ended = guarded(async { self.backend.close().await }).await;
         let closers = self.closing.take();
         drop(self);
         for closer in closers.into_iter().flatten() {
@@ -179,9 +188,9 @@ impl Keeper {
                 self.requested(claim, answer);
             }
             Done::Renewed(answers) => {
-                for (claim, answer) in answers {
+                for (claim, was_held, answer) in answers {
                     self.heard(&answer);
-                    self.renewed(claim, answer);
+                    self.renewed(claim, was_held, answer);
                 }
             }
             Done::Withdrawn(claim, answer) => {
@@ -245,9 +254,14 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.commands.close();
-        while let Ok(command) = self.commands.try_recv() {
-            if let Command::Start(start) = command {
-                start.slot.failed(&start.attempt, closed());
+        let mut context = Context::from_waker(noop_waker_ref());
+        loop {
+            match self.commands.poll_recv(&mut context) {
+                Poll::Ready(Some(Command::Start(start))) => start.slot.failed(&start.attempt, closed()),
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => break,
+                // Somebody is in the middle of sending.
+                Poll::Pending => std::thread::yield_now(),
             }
         }
         for entry in self.claims.iter() {

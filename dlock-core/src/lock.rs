@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::client::{Client, Start};
+use crate::guard::Hold;
+use crate::lease::Cell;
 use crate::owner::Owner;
 use crate::slot::{Attempt, Left, Slot, Step};
 use crate::{Claim, ClaimId, Guard, LockName, Metadata, Mode, Queue, Result};
@@ -123,7 +125,10 @@ impl Lock {
 
     async fn obtain(&self, queue: Queue, patience: Option<Duration>) -> Result<Option<Guard>> {
         let slot = match &self.shared {
-            Some((_, slot)) => slot.clone(),
+            Some((_, slot)) => match slot.reenter(&self.name, self.mode) {
+                Some(hold) => return hold.map(|hold| Some(Guard::new(hold))),
+                None => slot.clone(),
+            },
             None => Arc::new(Slot::new(1)),
         };
         let mut wish = Wish { lock: self, slot: &slot, joined: None };
@@ -131,7 +136,7 @@ impl Lock {
         loop {
             let changed = slot.changed.notified();
             match slot.step(&mut wish.joined, &self.name, self.mode, queue)? {
-                Step::Hold(cell) => return Ok(Some(Guard::new(self.client.clone(), slot.clone(), cell))),
+                Step::Hold(cell) => return Ok(Some(self.guard(&slot, cell))),
                 Step::Refused if queue == Queue::No => return Ok(None),
                 Step::Refused => continue,
                 Step::Start(attempt) => self.start(&slot, attempt, queue)?,
@@ -152,6 +157,14 @@ impl Lock {
         }
     }
 
+    fn guard(&self, slot: &Arc<Slot>, cell: Arc<Cell>) -> Guard {
+        let hold = Arc::new(Hold { client: self.client.clone(), slot: slot.clone(), cell });
+        if self.shared.is_some() {
+            slot.remember(&hold);
+        }
+        Guard::new(hold)
+    }
+
     fn start(&self, slot: &Arc<Slot>, attempt: Arc<Attempt>, queue: Queue) -> Result<()> {
         let label = self.shared.as_ref().map_or(&*self.client.settings.label, |(owner, _)| owner.label());
         let claim = Claim {
@@ -161,7 +174,9 @@ impl Lock {
             ttl: self.ttl,
             metadata: Metadata::of_this_process(label),
         };
-        self.client.start(Start { claim, queue, slot: slot.clone(), attempt })
+        let started = self.client.start(Start { claim, queue, slot: slot.clone(), attempt: attempt.clone() });
+        // Others of this owner may have joined the attempt by now.
+        started.inspect_err(|error| slot.failed(&attempt, error.clone()))
     }
 }
 
@@ -177,7 +192,7 @@ impl Wish<'_> {
     fn give_up(mut self) -> Result<Option<Guard>> {
         let Some(attempt) = self.joined.clone() else { return Ok(None) };
         match self.slot.step(&mut self.joined, &self.lock.name, self.lock.mode, Queue::Yes)? {
-            Step::Hold(cell) => Ok(Some(Guard::new(self.lock.client.clone(), self.slot.clone(), cell))),
+            Step::Hold(cell) => Ok(Some(self.lock.guard(self.slot, cell))),
             _ => attempt.last_error().map_or(Ok(None), Err),
         }
     }

@@ -1,9 +1,10 @@
 //! One owner's standing on one name: idle, asking, or holding with a count of guards.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
+use crate::guard::Hold;
 use crate::lease::Cell;
 use crate::{ClaimId, Error, ErrorKind, LockName, Mode, Queue, Result};
 
@@ -21,7 +22,7 @@ pub(crate) struct Slot {
 enum State {
     Idle,
     Pending { attempt: Arc<Attempt>, mode: Mode, queue: Queue, queued: bool, waiting: u32 },
-    Held { attempt: Arc<Attempt>, cell: Arc<Cell>, mode: Mode, guards: u32, waiting: u32 },
+    Held { attempt: Arc<Attempt>, cell: Arc<Cell>, mode: Mode, guards: u32, waiting: u32, hold: Weak<Hold> },
 }
 
 /// One attempt to come from idle to held. Several futures of one owner may wait for it.
@@ -67,6 +68,23 @@ impl Slot {
         Self { state: Mutex::new(State::Idle), changed: Notify::new(), limit }
     }
 
+    /// Enters again what is held already. `None` when there is more to it than counting one up.
+    pub(crate) fn reenter(&self, name: &LockName, mode: Mode) -> Option<Result<Arc<Hold>>> {
+        let mut state = self.lock();
+        let State::Held { hold, guards: 1.., .. } = &*state else { return None };
+        let hold = hold.upgrade()?;
+        Some(state.enter(name, mode, self.limit).map(|_| hold))
+    }
+
+    /// Lets later acquires share what the first guard holds.
+    pub(crate) fn remember(&self, shared: &Arc<Hold>) {
+        if let State::Held { cell, hold, .. } = &mut *self.lock()
+            && Arc::ptr_eq(cell, &shared.cell)
+        {
+            *hold = Arc::downgrade(shared);
+        }
+    }
+
     /// Takes an acquire one step further. `joined` is the attempt it counts on already.
     pub(crate) fn step(
         &self,
@@ -79,7 +97,7 @@ impl Slot {
         if let Some(attempt) = joined {
             match attempt.outcome.get() {
                 None => return Ok(Step::Wait),
-                Some(Outcome::Granted) => return Ok(state.collect(joined)),
+                Some(Outcome::Granted) => return state.collect(joined, name, self.limit),
                 Some(Outcome::Failed(error)) => {
                     let error = error.clone();
                     *joined = None;
@@ -106,20 +124,7 @@ impl Slot {
                 Ok(Step::Wait)
             }
             State::Pending { .. } => Ok(Step::Wait),
-            State::Held { cell, mode: other, guards, .. } => {
-                cell.check()?;
-                if *other != mode {
-                    return Err(other_mode(name, *other, mode));
-                }
-                if *guards >= self.limit {
-                    return Err(Error::new(
-                        ErrorKind::ReentryLimit,
-                        format!("this owner holds {name} {guards} times, which is its limit: release a guard first"),
-                    ));
-                }
-                *guards += 1;
-                Ok(Step::Hold(cell.clone()))
-            }
+            State::Held { .. } => state.enter(name, mode, self.limit).map(|cell| Step::Hold(cell.clone())),
         }
     }
 
@@ -169,6 +174,18 @@ impl Slot {
         }
     }
 
+    /// From now on the claim is believed to be shared only, unless others of this owner count on
+    /// it as exclusive. Answers whether it is.
+    pub(crate) fn begin_downgrade(&self, claim: ClaimId) -> bool {
+        match &mut *self.lock() {
+            State::Held { cell, mode, guards: 1, waiting: 0, .. } if cell.claim == claim => {
+                *mode = Mode::Shared;
+                true
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn mode(&self) -> Option<Mode> {
         match &*self.lock() {
             State::Idle => None,
@@ -193,8 +210,14 @@ impl Slot {
         if !Arc::ptr_eq(present, attempt) {
             return false;
         }
-        *state =
-            State::Held { attempt: attempt.clone(), cell: cell.clone(), mode: *mode, guards: 0, waiting: *waiting };
+        *state = State::Held {
+            attempt: attempt.clone(),
+            cell: cell.clone(),
+            mode: *mode,
+            guards: 0,
+            waiting: *waiting,
+            hold: Weak::new(),
+        };
         attempt.finish(Outcome::Granted);
         drop(state);
         self.changed.notify_waiters();
@@ -252,19 +275,38 @@ impl Slot {
 }
 
 impl State {
+    /// Counts one more guard on what is held.
+    fn enter(&mut self, name: &LockName, wanted: Mode, limit: u32) -> Result<&Arc<Cell>> {
+        let Self::Held { cell, mode, guards, .. } = self else {
+            return Err(Error::new(ErrorKind::Lost, format!("{name} is not held")));
+        };
+        cell.check()?;
+        if *mode != wanted {
+            return Err(other_mode(name, *mode, wanted));
+        }
+        if *guards >= limit {
+            return Err(too_many(name, *guards));
+        }
+        *guards += 1;
+        Ok(cell)
+    }
+
     /// Turns a wait for a granted attempt into a guard. A grant that was taken back meanwhile is
     /// asked for anew.
-    fn collect(&mut self, joined: &mut Option<Arc<Attempt>>) -> Step {
+    fn collect(&mut self, joined: &mut Option<Arc<Attempt>>, name: &LockName, limit: u32) -> Result<Step> {
         let attempt = joined.take();
         match self {
             Self::Held { attempt: present, cell, guards, waiting, .. }
                 if attempt.as_ref().is_some_and(|attempt| Arc::ptr_eq(present, attempt)) =>
             {
                 *waiting -= 1;
+                if *guards >= limit {
+                    return Err(too_many(name, *guards));
+                }
                 *guards += 1;
-                Step::Hold(cell.clone())
+                Ok(Step::Hold(cell.clone()))
             }
-            _ => Step::Refused,
+            _ => Ok(Step::Refused),
         }
     }
 }
@@ -291,6 +333,13 @@ impl Attempt {
         // The first outcome counts; a grant that is taken back keeps "granted" and is found absent.
         self.outcome.get_or_init(|| outcome);
     }
+}
+
+fn too_many(name: &LockName, guards: u32) -> Error {
+    Error::new(
+        ErrorKind::ReentryLimit,
+        format!("this owner holds {name} {guards} times, which is its limit: release a guard first"),
+    )
 }
 
 fn other_mode(name: &LockName, present: Mode, wanted: Mode) -> Error {

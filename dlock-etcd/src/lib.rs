@@ -8,8 +8,9 @@
 //!   its full ttl again, so after an election a dead client's claim may stand a ttl longer.
 //! - A leader that was cut off answers keep-alives until it steps down, one election timeout later
 //!   (1 s by default): choose ttls well above that. Fencing tokens hold in any case.
-//! - A cluster restored from a snapshot has another id, and so its tokens another epoch. Restart
-//!   the clients: claims from before the restore may have come back to life with it.
+//! - A cluster restored from a snapshot has another id, and so its tokens another epoch, if it is
+//!   restored with another `--initial-cluster-token`; give it one. Restart the clients: claims from
+//!   before the restore may have come back to life with it.
 //! - The user needs read and write access to the keys that begin with the namespace and a slash.
 //!
 //! # Where things are

@@ -87,7 +87,8 @@ impl RedisBackend {
         }
         let sent_at = self.clock.now();
         let mut call = self.call_on(&self.shared.scripts.request, &claim.name);
-        call.arg(&entry).arg(if queue == Queue::Yes { "y" } else { "n" });
+        let (token, epoch) = token_to_args(self.shared.registry.token(claim.id));
+        call.arg(&entry).arg(if queue == Queue::Yes { "y" } else { "n" }).arg(token).arg(epoch);
         let answer: Vec<String> = self.invoke(&call).await?;
         let life = Life::new(sent_at, claim.ttl);
         let words: Vec<&str> = answer.iter().map(String::as_str).collect();

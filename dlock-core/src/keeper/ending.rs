@@ -50,7 +50,7 @@ impl Keeper {
         let (ended, span) = (entry.claim.to_ref(), entry.span.clone());
         self.claims.reschedule(claim);
         self.spawn(span, |backend| async move {
-            let answer = guarded(backend.withdraw(&ended, why)).await;
+            let answer = guarded(async { backend.withdraw(&ended, why).await }).await;
             Done::Withdrawn(claim, answer)
         });
     }
@@ -71,9 +71,12 @@ impl Keeper {
             Err(error) => error,
         };
         let out_of_patience = now >= entry.gives_up_at(&self.settings);
+        // While the client lives this is repeated until it is answered: on a session that others keep
+        // alive, a claim never lapses.
         let lapsed = match entry.lapses_at(grace) {
+            _ if self.closing.is_none() => false,
             Some(at) => at <= now,
-            None => self.closing.is_some() && out_of_patience,
+            None => out_of_patience,
         };
         if lapsed || out_of_patience || !error.is_retryable() {
             for reply in entry.releases.drain(..) {

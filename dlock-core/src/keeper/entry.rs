@@ -39,9 +39,8 @@ pub(crate) struct Entry {
     /// A request that changes the claim is under way: nothing else may be sent about it but a
     /// renewal.
     pub(crate) busy: bool,
-    pub(crate) renewing: bool,
-    /// It was held when the renewal under way was sent: an answer without grant is a loss.
-    pub(crate) renewing_a_hold: bool,
+    /// When the last renewal was sent that is not answered yet.
+    pub(crate) renewing_since: Option<Instant>,
     /// Something may have been missed since the renewal that is under way was sent.
     pub(crate) suspect: bool,
     /// A request about it had no known outcome.
@@ -80,8 +79,7 @@ impl Entry {
             life: None,
             grant: None,
             busy: false,
-            renewing: false,
-            renewing_a_hold: false,
+            renewing_since: None,
             suspect: false,
             in_doubt: false,
             next_renewal: now,
@@ -104,10 +102,18 @@ impl Entry {
             Phase::Requesting | Phase::Ending(_) => (!self.busy).then_some(self.repeat_at),
             Phase::Retired(until) => Some(until),
             Phase::Queued | Phase::Confirming | Phase::Held => {
-                let renewal = (!self.renewing).then_some(self.next_renewal);
                 let deadline = self.life.and_then(|life| life.valid_until());
-                [renewal, deadline, self.collect_by, self.hold_until].into_iter().flatten().min()
+                [Some(self.renew_at()), deadline, self.collect_by, self.hold_until].into_iter().flatten().min()
             }
+        }
+    }
+
+    /// When it is to be renewed. A renewal that hangs does not keep the next one waiting until it
+    /// is too late.
+    pub(crate) fn renew_at(&self) -> Instant {
+        match self.renewing_since {
+            Some(sent_at) => self.next_renewal.max(sent_at + self.granted_ttl() / 6),
+            None => self.next_renewal,
         }
     }
 
@@ -120,7 +126,10 @@ impl Entry {
         if self.life.is_none_or(|known| known.sent_at <= life.sent_at) {
             self.life = Some(life);
         }
-        self.next_renewal = if self.suspect { now } else { self.life_sent_at(now) + self.granted_ttl() / 3 };
+        let ttl = self.granted_ttl();
+        // A life that did not advance is not asked for again at once.
+        let planned = (self.life_sent_at(now) + ttl / 3).max(now + ttl / 20);
+        self.next_renewal = if self.suspect { now } else { planned };
         self.backoff = backoff(self.claim.ttl);
     }
 

@@ -6,7 +6,9 @@ use super::entry::{Entry, Phase};
 use super::work::{Done, guarded};
 use crate::client::Start;
 use crate::lease::Cell;
-use crate::{Capability, ClaimId, Error, ErrorKind, Gone, Grant, Instant, Landed, Loss, Requested, Result, Why};
+use crate::{
+    Capability, ClaimId, Error, ErrorKind, Gone, Grant, Instant, Landed, Loss, Mode, Queue, Requested, Result, Why,
+};
 
 /// How a claim gets from its first request to a holder.
 impl Keeper {
@@ -28,7 +30,7 @@ impl Keeper {
         let (request, queue, span) = (entry.claim.clone(), entry.queue, entry.span.clone());
         self.claims.reschedule(claim);
         self.spawn(span, |backend| async move {
-            let answer = guarded(backend.request(&request, queue)).await;
+            let answer = guarded(async { backend.request(&request, queue).await }).await;
             Done::Requested(claim, answer)
         });
     }
@@ -55,10 +57,15 @@ impl Keeper {
         }
         match answer {
             Ok(Requested::Held(grant, _)) => self.grant(claim, grant),
-            Ok(Requested::Queued(_)) => self.queued(claim),
-            Ok(Requested::Refused) => {
+            Ok(Requested::Queued(_)) if entry.queue == Queue::Yes => self.queued(claim),
+            Ok(Requested::Refused) if entry.queue == Queue::No => {
                 entry.slot.refused(&entry.attempt);
                 self.leave_nothing(claim);
+            }
+            Ok(Requested::Queued(_) | Requested::Refused) => {
+                let text = format!("the backend queued a try, or refused a claim that waits: {}", entry.claim.name);
+                entry.slot.failed(&entry.attempt, Error::new(ErrorKind::Internal, text));
+                self.end(claim, Why::Cancel);
             }
             Err(error) => self.request_failed(claim, error, now),
         }
@@ -68,13 +75,8 @@ impl Keeper {
         let Some(entry) = self.claims.get_mut(claim) else { return };
         tracing::debug!(parent: &entry.span, "waiting in line");
         entry.phase = Phase::Queued;
-        entry.restarts = 0;
         entry.slot.queued(&entry.attempt);
-        // The grant may have overtaken the answer.
-        match entry.grant {
-            Some(grant) => self.grant(claim, grant),
-            None => self.claims.reschedule(claim),
-        }
+        self.claims.reschedule(claim);
     }
 
     fn request_failed(&mut self, claim: ClaimId, error: Error, now: Instant) {
@@ -99,7 +101,14 @@ impl Keeper {
     pub(crate) fn granted(&mut self, claim: ClaimId, grant: Grant) {
         let Some(entry) = self.claims.get_mut(claim) else { return };
         match entry.phase {
-            Phase::Requesting => entry.grant = Some(grant),
+            // A claim whose request was repeated may have lapsed and stand in line anew, and this
+            // be the grant of its place before: a renewal tells.
+            Phase::Requesting => entry.suspect = true,
+            Phase::Queued if entry.in_doubt => {
+                entry.suspect = true;
+                entry.next_renewal = self.clock.now();
+                self.claims.reschedule(claim);
+            }
             Phase::Queued => self.grant(claim, grant),
             Phase::Confirming | Phase::Held | Phase::Retired(_) | Phase::Ending(_) => {}
         }
@@ -114,10 +123,10 @@ impl Keeper {
         let Some(life) = entry.life else { return };
         let left = life.valid_until().map_or(Duration::MAX, |until| until.since(now));
         if left.is_zero() {
-            tracing::debug!(parent: &entry.span, "granted too late");
-            return self.start_over(claim);
+            return self.granted_too_late(claim);
         }
-        if left < entry.granted_ttl() / 2 {
+        // What has just been renewed will not get any fresher.
+        if left < entry.granted_ttl() / 2 && entry.phase != Phase::Confirming {
             entry.phase = Phase::Confirming;
             entry.next_renewal = now;
             return self.claims.reschedule(claim);
@@ -160,6 +169,20 @@ impl Keeper {
         self.end(claim, Why::Release);
     }
 
+    /// The answer took longer than the claim's life.
+    fn granted_too_late(&mut self, claim: ClaimId) {
+        let Some(entry) = self.claims.get_mut(claim) else { return };
+        let text = format!("the service took longer to answer than the ttl of {:?}: raise the ttl", entry.claim.ttl);
+        tracing::debug!(parent: &entry.span, "{text}");
+        let error = Error::new(ErrorKind::Unavailable, text).with_landed(Landed::Maybe);
+        if entry.queue == Queue::No {
+            entry.slot.failed(&entry.attempt, error);
+            return self.end(claim, Why::Cancel);
+        }
+        entry.attempt.set_last_error(Some(error));
+        self.start_over(claim);
+    }
+
     /// Withdraws a waiting claim that can no longer come to hold in time, and makes a new one for
     /// the same attempt, at the end of the line.
     pub(crate) fn start_over(&mut self, claim: ClaimId) {
@@ -195,7 +218,7 @@ impl Keeper {
         self.spawn(span, |backend| async move {
             let mut in_doubt = false;
             loop {
-                let answer = guarded(backend.convert(&held, crate::Mode::Shared)).await;
+                let answer = guarded(async { backend.convert(&held, Mode::Shared).await }).await;
                 let error = match answer {
                     Ok(grant) => return Done::Converted(claim, Ok(grant), reply),
                     Err(error) => error,
@@ -215,14 +238,17 @@ impl Keeper {
         entry.busy = false;
         entry.last_touched = self.clock.now();
         let unknown = answer.as_ref().is_err_and(|error| error.landed() == Landed::Maybe);
-        if answer.is_ok() {
-            entry.claim.mode = crate::Mode::Shared;
-            entry.slot.set_mode(claim, crate::Mode::Shared);
+        match &answer {
+            Ok(_) => entry.claim.mode = Mode::Shared,
+            Err(_) if unknown => {}
+            Err(_) => entry.slot.set_mode(claim, Mode::Exclusive),
         }
+        let was_lost = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost);
         match entry.phase {
             Phase::Ending(_) => self.withdraw(claim),
             // It may be shared on the service now, so it must not be believed to be exclusive.
             _ if unknown => self.lose(claim, Loss::Altered),
+            _ if was_lost => self.lose(claim, Loss::Gone),
             _ => self.claims.reschedule(claim),
         }
         let _ = reply.send(answer.map(|_| ()));

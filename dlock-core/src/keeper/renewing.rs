@@ -1,7 +1,12 @@
 use super::Keeper;
+use std::time::Duration;
+
 use super::entry::Phase;
 use super::work::{Done, guarded};
 use crate::{ClaimId, ClaimRef, Error, ErrorKind, Instant, Landed, Loss, Renewal, Result, Scope, Why};
+
+/// However soon a backend wants to be asked again.
+const SHORTEST_RECHECK: Duration = Duration::from_millis(1);
 
 /// How claims are kept alive, and what is done when their time comes.
 impl Keeper {
@@ -26,6 +31,8 @@ impl Keeper {
                     tracing::info!(parent: &entry.span, "nobody collected the grant");
                     self.end(claim, Why::Cancel);
                 } else {
+                    // Its guard may go while another future still counts on the claim.
+                    entry.collect_by = Some(now + entry.claim.ttl);
                     self.claims.reschedule(claim);
                     return self.wants_renewal(claim, now);
                 }
@@ -39,23 +46,24 @@ impl Keeper {
     }
 
     fn wants_renewal(&mut self, claim: ClaimId, now: Instant) -> bool {
-        self.claims.get_mut(claim).is_some_and(|entry| !entry.renewing && entry.next_renewal <= now)
+        self.claims.get_mut(claim).is_some_and(|entry| entry.renew_at() <= now)
     }
 
     /// Renews all claims whose time has come or comes soon.
     pub(crate) fn renew_batch(&mut self, now: Instant) {
         let soon = now + self.settings.ttl / 12;
         let mut batch: Vec<ClaimRef> = Vec::new();
+        let mut were_held: Vec<bool> = Vec::new();
         for claim in self.claims.due_by(soon) {
             let Some(entry) = self.claims.get_mut(claim) else { continue };
             let renewable = matches!(entry.phase, Phase::Queued | Phase::Confirming | Phase::Held);
-            if !renewable || entry.renewing || entry.next_renewal > soon {
+            if !renewable || entry.renew_at() > soon {
                 continue;
             }
-            entry.renewing = true;
-            entry.renewing_a_hold = entry.phase == Phase::Held;
+            entry.renewing_since = Some(now);
             entry.suspect = false;
             batch.push(entry.claim.to_ref());
+            were_held.push(matches!(entry.phase, Phase::Held | Phase::Confirming));
             self.claims.reschedule(claim);
         }
         let span = tracing::debug_span!("renew", claims = batch.len());
@@ -69,14 +77,16 @@ impl Keeper {
                 Err(Error::new(ErrorKind::Internal, "the backend left a renewal without answer")
                     .with_landed(Landed::Maybe))
             });
-            Done::Renewed(batch.into_iter().map(|claim| claim.id).zip(answers).collect())
+            let renewed = batch.iter().zip(were_held).zip(answers);
+            Done::Renewed(renewed.map(|((claim, was_held), answer)| (claim.id, was_held, answer)).collect())
         });
     }
 
-    pub(crate) fn renewed(&mut self, claim: ClaimId, answer: Result<Renewal>) {
+    /// `was_held` tells how the claim stood when this renewal was sent.
+    pub(crate) fn renewed(&mut self, claim: ClaimId, was_held: bool, answer: Result<Renewal>) {
         let now = self.clock.now();
         let Some(entry) = self.claims.get_mut(claim) else { return };
-        entry.renewing = false;
+        entry.renewing_since = None;
         entry.last_touched = now;
         if !matches!(entry.phase, Phase::Queued | Phase::Confirming | Phase::Held) {
             return;
@@ -94,16 +104,21 @@ impl Keeper {
                 return self.claims.reschedule(claim);
             }
         };
+        entry.restarts = 0;
         entry.live(life, now);
         if let Some(recheck) = recheck {
-            entry.next_renewal = entry.next_renewal.min(now + recheck);
+            entry.next_renewal = entry.next_renewal.min(now + recheck.max(SHORTEST_RECHECK));
         }
         match (entry.phase, grant) {
             (Phase::Held, Some(grant)) if entry.grant.is_some_and(|known| known.token == grant.token) => {
                 self.keep(claim);
             }
             // A grant was pushed while this answer, which did not know of it, was on its way.
-            (Phase::Held, None) if !entry.renewing_a_hold => self.keep(claim),
+            (Phase::Held, None) if !was_held => self.keep(claim),
+            (Phase::Confirming, None) if !was_held => {
+                entry.next_renewal = now;
+                self.claims.reschedule(claim);
+            }
             // The service lost the grant, or gave another one: this is not the lease it was.
             (Phase::Held, _) => self.lose(claim, Loss::Altered),
             (_, Some(grant)) => self.grant(claim, grant),

@@ -15,7 +15,7 @@ use crate::{
 /// A request to the backend that came to its end.
 pub(crate) enum Done {
     Requested(ClaimId, Result<Requested>),
-    Renewed(Vec<(ClaimId, Result<Renewal>)>),
+    Renewed(Vec<(ClaimId, bool, Result<Renewal>)>),
     Withdrawn(ClaimId, Result<Withdrawn>),
     Converted(ClaimId, Result<Grant>, Answer<()>),
     Broken(ClaimId, Result<Withdrawn>, Answer<Withdrawn>),
@@ -24,14 +24,18 @@ pub(crate) enum Done {
 
 /// A panic of a backend is an error with unknown outcome, not the end of the keeper.
 pub(crate) async fn guarded<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        Err(Error::new(ErrorKind::Internal, format!("the backend panicked: {text}")).with_landed(Landed::Maybe))
-    })
+    AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+/// The same for what does not wait.
+pub(crate) fn unpanicked<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    Error::new(ErrorKind::Internal, format!("the backend panicked: {text}")).with_landed(Landed::Maybe)
 }
 
 /// The rest of the service's surface: requests that no claim of this client depends on.
@@ -57,7 +61,7 @@ impl Keeper {
         }
         let backend = self.backend.clone();
         self.work.spawn(async move {
-            let answer = guarded(backend.withdraw(&claim, crate::Why::Break)).await;
+            let answer = guarded(async { backend.withdraw(&claim, crate::Why::Break).await }).await;
             Done::Broken(claim.id, answer, reply)
         });
     }
@@ -72,7 +76,7 @@ impl Keeper {
     #[cfg(unix)]
     pub(crate) fn lifeline(&mut self, claim: ClaimId, reply: Answer<Option<std::os::fd::OwnedFd>>) {
         let answer = match self.claims.get_mut(claim) {
-            Some(entry) => self.backend.lifeline(&entry.claim.to_ref()),
+            Some(entry) => unpanicked(|| self.backend.lifeline(&entry.claim.to_ref())),
             None => Err(Error::new(ErrorKind::Lost, "the lease is gone")),
         };
         let _ = reply.send(answer);
@@ -107,7 +111,8 @@ impl Keeper {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let asked = work(self.backend.clone());
+        let backend = self.backend.clone();
+        let asked = work(backend);
         self.work.spawn(async move {
             let _ = reply.send(guarded(asked).await);
             Done::Answered

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Locks;
-use crate::client::{Client, Settings, closed};
+use crate::client::{Client, KeeperThread, Settings, closed};
 use crate::keeper::{Keeper, Ready};
 use crate::{BackendInfo, Clock, Connect, ConnectContext, Error, ErrorKind, Namespace, Result};
 
@@ -103,6 +103,12 @@ impl Builder {
                 "an owner must be allowed at least one guard: max_holds is 0",
             ));
         }
+        if self.max_hold_time.is_some_and(|time| time.is_zero()) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a maximum hold time of zero would never let a lock be held",
+            ));
+        }
         let (ready, connected) = oneshot::channel();
         let context = ConnectContext { namespace: self.namespace, clock: self.clock.clone() };
         let choices = Choices {
@@ -113,7 +119,7 @@ impl Builder {
             retry_for: self.retry_for,
         };
         let keeper = Keeper::run(self.backend, context, move |info: &BackendInfo| choices.settle(info), ready);
-        let ended = match self.runtime {
+        let thread = match self.runtime {
             Some(runtime) => {
                 runtime.spawn(keeper);
                 None
@@ -121,7 +127,7 @@ impl Builder {
             None => Some(spawn_thread(keeper)?),
         };
         let Ready { info, settings, commands } = connected.await.unwrap_or_else(|_| Err(closed()))?;
-        Ok(Locks::from_client(Client::new(info, settings, self.clock, commands, ended)))
+        Ok(Locks::from_client(Client::new(info, settings, self.clock, commands, thread)))
     }
 }
 
@@ -150,18 +156,24 @@ impl Choices {
     }
 }
 
-/// Runs the keeper on a thread and a runtime of its own. The receiver closes when it has ended.
-fn spawn_thread(keeper: impl Future<Output = ()> + Send + 'static) -> Result<blocking::Receiver<()>> {
+/// Runs the keeper on a thread and a runtime of its own.
+fn spawn_thread(keeper: impl Future<Output = ()> + Send + 'static) -> Result<KeeperThread> {
     let failed = |error| Error::new(ErrorKind::Internal, "the keeper thread cannot be started").with_source(error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (ending, ended) = blocking::channel();
-    thread::Builder::new()
-        .name("dlock-keeper".into())
-        .spawn(move || {
+    let (started, start) = blocking::channel();
+    let thread = thread::Builder::new().name("dlock-keeper".into()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let (runtime, outcome) = match runtime {
+            Ok(runtime) => (Some(runtime), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let _ = started.send(outcome);
+        if let Some(runtime) = runtime {
             runtime.block_on(keeper);
-            drop(runtime);
-            drop::<blocking::Sender<()>>(ending);
-        })
-        .map_err(failed)?;
-    Ok(ended)
+        }
+        drop::<blocking::Sender<()>>(ending);
+    });
+    let thread = thread.map_err(failed)?;
+    start.recv().unwrap_or(Ok(())).map_err(failed)?;
+    Ok(KeeperThread { id: thread.thread().id(), ended: std::sync::Mutex::new(ended) })
 }

@@ -201,6 +201,13 @@ impl MemoryStore {
         let Some((stored, grant)) = held.and_then(|stored| stored.grant.map(|grant| (stored, grant))) else {
             return Err(Error::new(ErrorKind::Lost, format!("{name} is not held by this claim any more")));
         };
+        if to != Mode::Shared || matches!(stored.claim.mode, Mode::Permit { .. }) {
+            let text = format!(
+                "the memory backend changes exclusive claims to shared ones, not {} to {to}",
+                stored.claim.mode
+            );
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
         stored.claim.mode = to;
         state.admit(&key, None);
         Ok(grant)

@@ -1,6 +1,18 @@
--- Registers a claim. KEYS: tokens, epoch, main, order, due. ARGV: spare epoch, entry, y or n (whether to wait).
+-- Registers a claim. KEYS: tokens, epoch, main, order, due. ARGV: spare epoch, entry, y or n (whether to wait),
+-- and the token and epoch that its owner knows from a request before, or - and -.
 -- Returns {held, token, epoch, fate}, {queued, ms until to look again}, {refused}, {mismatch, mode} or
 -- {damaged, problem}.
+local function with_token(own)
+  if own.token ~= '-' then
+    return false
+  elseif ARGV[4] ~= '-' then
+    own.token, own.epoch = ARGV[4], ARGV[5]
+  else
+    own.token, own.epoch = mint()
+  end
+  return true
+end
+
 local e = decode(ARGV[2])
 local q = open(KEYS[3], KEYS[4], KEYS[5])
 if q.damaged then
@@ -24,9 +36,7 @@ end
 if q.form == 'plain' then
   local own = q.plain
   if own.id == e.id then
-    if own.token == '-' then
-      own.token, own.epoch = mint()
-    end
+    with_token(own)
     redis.call('SET', KEYS[3], encode(own), 'PX', e.ttl)
     return { 'held', own.token, own.epoch, own.fate }
   end
@@ -44,8 +54,7 @@ local rank = redis.call('ZRANK', q.order, e.id)
 if rank and rank < q.held then
   local own = entry(q, e.id)
   if own then
-    if own.token == '-' then
-      own.token, own.epoch = mint()
+    if with_token(own) then
       redis.call('HSET', q.main, own.id, encode(own))
     end
     redis.call('ZADD', q.due, text(now + e.ttl), e.id)
