@@ -78,7 +78,8 @@ each user, the same from a login, from cron and from a service:
   /run/dlock                for root
   /run/lock/dlock-UID       for others, where everybody may write to /run/lock
   /tmp/dlock-UID            elsewhere
-Users who are to share locks name a directory that they all may write to: file:///srv/locks
+Users who are to share locks name a directory of a group of theirs, such as file:///srv/locks made
+by 'install -d -m 2775 -g GROUP /srv/locks', and run dlock with 'umask 002'.
 A URL may carry settings: redis://HOST?namespace=billing&ttl=10s
 Prefer DLOCK_BACKEND for one with a password: other users can see a command line.
 
@@ -89,6 +90,6 @@ Examples:
   dlock show nightly-backup
   dlock show --backend etcd://10.0.0.1,10.0.0.2 deploy
 
-AGE is how long ago the claim was made. EXPIRES is after what time the service would end it if nobody
-renewed it; a claim with '-' ends with the processes that hold it.
+AGE is how long ago the claim was made. EXPIRES is after what time the service would end it if
+nobody renewed it; a claim with '-' ends with the processes that hold it.
 The exit code is 0 for a lock that is free, too; 64 and 69 as for 'dlock run'.";

@@ -35,7 +35,7 @@ pub(crate) fn check(table: &mut Table) -> Result<String> {
         writeln!(account, "worker {worker} did {jobs} jobs")?;
     }
     if abandoned > 0 {
-        writeln!(account, "{abandoned} jobs were begun by a worker that vanished, and done by another")?;
+        writeln!(account, "jobs begun by a worker that vanished, and done by another: {abandoned}")?;
     }
     writeln!(account, "every job was done once, in {} writes with tokens in order", writes.len())?;
     writeln!(account, "a write with an old token was refused")?;
