@@ -18,6 +18,7 @@ const GROUP: &str = "expiry";
 pub(super) const CASES: &[Case] = &[
     case!([27] a_dead_clients_claim_is_freed, needs [], trips on TtlInTheWrongUnit),
     case!([28] a_held_lock_outlives_many_ttls, needs [Need::TtlLife], trips on RenewsNothing::default()),
+    case!([28] a_blocked_application_loses_no_lease, needs [Need::TtlLife], trips on RenewsNothing::default()),
     case!([29] renewal_stops_at_the_release, needs [], trips on RenewsAllItEverMade::default()),
     case!([30] renewal_stops_at_a_cancelled_acquire, needs [], trips on RenewsAllItEverMade::default()),
     case!([31] renewal_stops_when_the_guard_is_dropped, needs [], trips on RenewsAllItEverMade::default()),
@@ -61,6 +62,26 @@ async fn a_held_lock_outlives_many_ttls(lab: Arc<Lab>) {
     guard.release().await.unwrap();
     let next = lab.soon("the waiter outlived its ttl in line, too", waiting).await.unwrap().unwrap();
     next.release().await.unwrap();
+    lab.until_empty().await;
+}
+
+async fn a_blocked_application_loses_no_lease(lab: Arc<Lab>) {
+    let (rival, ttl) = (lab.client().await, lab.ttl());
+    let application = lab.clone();
+    let blocked = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let locks = application.client().await;
+            let guard = locks.lock("a").unwrap().acquire().await.unwrap();
+            // The only thread of this runtime does nothing else for so long.
+            std::thread::sleep(ttl * 3);
+            assert!(guard.is_held(), "the lease was lost: {:?}", guard.state());
+            (locks, guard)
+        })
+    });
+    let (_locks, guard) = tokio::task::spawn_blocking(move || blocked.join()).await.unwrap().expect("it was held");
+    assert!(rival.lock("a").unwrap().try_acquire().await.unwrap().is_none());
+    guard.release().await.unwrap();
     lab.until_empty().await;
 }
 
