@@ -4,7 +4,7 @@
 //!
 //! `DLOCK_ROUNDS` says how many seeds are tried, `DLOCK_SEED` with which one to begin.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::env;
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::thread;
@@ -54,8 +54,8 @@ async fn round(seed: u64) {
         let network = bad_network(&mut random);
         links.push(network.link());
         let locks = Locks::builder(Memory::on(&store).over(network))
-            .ttl(Duration::from_millis(random.u64(600..2000)))
-            .retry_for(Duration::from_millis(random.u64(100..300)))
+            .ttl(Duration::from_millis(random.u64(400..2000)))
+            .retry_for(Duration::from_millis(random.u64(100..4000)))
             .clock(clock.clone())
             .keeper_on(Handle::current())
             .connect()
@@ -229,10 +229,6 @@ impl Worker {
         if held.guard.hold_count() > 1 {
             return;
         }
-        // From now on readers may join, whatever becomes of the answer.
-        if let Ok(lease) = held.guard.lease() {
-            self.audit.downgraded.lock().expect("no look has failed").insert(lease.claim);
-        }
         if let Err(error) = held.guard.downgrade().await
             && error.kind() != ErrorKind::OtherMode
             && error.kind() != ErrorKind::Closed
@@ -265,8 +261,6 @@ struct Held {
 struct Audit {
     held: Mutex<Vec<Weak<Held>>>,
     seen: Mutex<HashMap<ClaimId, Token>>,
-    /// Claims that readers may have joined.
-    downgraded: Mutex<HashSet<ClaimId>>,
     highest: Mutex<HashMap<String, Highest>>,
 }
 
@@ -322,10 +316,9 @@ impl Audit {
                 assert!(!altered || held.mode == Mode::Exclusive, "{:?} is not lost", held.guard);
                 continue;
             };
-            // What one guard of an owner has downgraded is shared for all of them.
-            let downgraded = self.downgraded.lock().expect("no look has failed").contains(&lease.claim);
-            let mode = if downgraded { Mode::Shared } else { held.mode };
-            by_name.entry(lease.name.to_string()).or_default().insert(lease.claim, mode);
+            // The guard's own word: what one guard of an owner downgrades is shared for all of them,
+            // from the call on and whatever becomes of the answer.
+            by_name.entry(lease.name.to_string()).or_default().insert(lease.claim, lease.mode);
         }
         for (name, claims) in by_name {
             let room = match claims.values().next() {
