@@ -197,7 +197,7 @@ impl Keeper {
         attempt.set_claim(request.id);
         let mut again = Entry::new(Start { claim: request, queue, slot, attempt }, now);
         again.restarts = restarts;
-        for _ in 1..restarts {
+        for _ in 1..restarts.min(16) {
             again.repeat_later(now);
         }
         self.claims.insert(again);
