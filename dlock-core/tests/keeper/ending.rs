@@ -78,6 +78,51 @@ async fn closing_ends_although_no_withdrawal_succeeds() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_while_the_backend_closes_is_answered_as_closed() {
+    let world = World::new();
+    let (locks, calls) = world
+        .scripted(seconds(30), |call, _| match call {
+            Call::Close => Fate::DelayReply(seconds(5)),
+            _ => Fate::Pass,
+        })
+        .await;
+    let closing = tokio::spawn({
+        let locks = locks.clone();
+        async move { locks.close().await }
+    });
+    sleep(seconds(1)).await;
+    assert_eq!(calls.count(Call::Close), 1, "the keeper listens to nobody any more");
+    let waiter = wait_in_line(&locks).await;
+    let health = timeout(seconds(60), locks.health()).await.expect("it is answered");
+    assert_eq!(health.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(outcome(waiter).await.unwrap_err().kind(), ErrorKind::Closed);
+    closing.await.unwrap().unwrap();
+    assert_eq!(calls.count(Call::Request), 0);
+}
+
+/// In real time, on many threads: what joins an attempt that cannot begin ends with it.
+#[test]
+fn acquires_that_join_each_other_on_a_closed_client_all_end() {
+    const THREADS: usize = 4;
+    let locks = block_on(Locks::connect(Memory::new())).unwrap();
+    let shared = locks.owner("shared").lock("a").unwrap();
+    block_on(locks.close()).unwrap();
+    let (ended, all_ended) = mpsc::channel();
+    for _ in 0..THREADS {
+        let (shared, ended) = (shared.clone(), ended.clone());
+        thread::spawn(move || {
+            let mut kinds = (0..5000).map(|_| block_on(shared.acquire()).map_err(|error| error.kind()));
+            let closed = kinds.all(|outcome| outcome.is_err_and(|kind| kind == ErrorKind::Closed));
+            ended.send(closed).expect("the test waits for it");
+        });
+    }
+    for _ in 0..THREADS {
+        let closed = all_ended.recv_timeout(Duration::from_secs(60)).expect("an acquire waits for ever");
+        assert!(closed, "an acquire ended otherwise");
+    }
+}
+
 /// In real time, on the keeper's own thread: whichever side is quicker, nobody is left waiting.
 #[test]
 fn every_acquire_ends_when_the_client_is_closed_meanwhile() {

@@ -1,11 +1,14 @@
 //! From the first request to a holder.
 
 use dlock_core::memory::MemoryStore;
-use dlock_core::{ErrorKind, Event, Gone, LeaseState, Requested};
+use dlock_core::{ErrorKind, Event, Gone, Grant, LeaseState, Requested, Token};
 use tokio::time::{sleep, timeout};
 
 use crate::scripted::{Call, Fate};
 use crate::world::{World, acquire, lock, millis, outcome, seconds, wait_in_line};
+
+/// What nobody holds any more.
+const STALE: Grant = Grant { token: Token { epoch: 1, value: 1 }, predecessor: None };
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_of_an_earlier_registration_is_not_taken_for_the_present_one() {
@@ -37,6 +40,24 @@ async fn a_grant_of_an_earlier_registration_is_not_taken_for_the_present_one() {
     rival.release().await.unwrap();
     let (believed, guard) = timeout(seconds(10), waiter).await.expect("it is its turn").unwrap();
     assert!(believed && guard.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_grant_of_an_earlier_registration_is_not_believed() {
+    let world = World::new();
+    let first = acquire(&world.client(seconds(30)).await).await;
+    let (unlucky, _) = world
+        .scripted(seconds(3), move |call, nth| match call {
+            Call::Request if nth == 1 => Fate::LoseReply,
+            Call::Request => Fate::PassAndPush(|claim| Event::Granted(claim, STALE)),
+            _ => Fate::Pass,
+        })
+        .await;
+    let mut waiter = wait_in_line(&unlucky).await;
+    assert!(timeout(seconds(10), &mut waiter).await.is_err(), "the first one holds it");
+    first.release().await.unwrap();
+    let guard = outcome(waiter).await.unwrap();
+    assert_ne!(guard.token().unwrap(), STALE.token);
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +102,12 @@ async fn a_renewal_that_hangs_does_not_hold_up_a_grant() {
 async fn the_shortest_ttl_is_handed_over_although_every_answer_takes_a_while() {
     let world = World::new();
     // 50 ms of 100 are the margin: after any delay less than half of the ttl is left.
-    let (locks, calls) = world.scripted(millis(100), |_, _| Fate::Pass).await;
+    let (locks, calls) = world
+        .scripted(millis(100), |call, _| match call {
+            Call::Request | Call::Renew => Fate::DelayReply(millis(5)),
+            _ => Fate::Pass,
+        })
+        .await;
     let lock = lock(&locks);
     let tried = timeout(seconds(3), lock.try_acquire()).await;
     let tried = tried.unwrap_or_else(|_| panic!("renewed {} times, never handed over", calls.count(Call::Renew)));

@@ -30,6 +30,7 @@ pub(crate) enum Call {
     Withdraw,
     Convert,
     Lifeline,
+    Close,
 }
 
 /// What becomes of one call.
@@ -227,6 +228,9 @@ impl LockBackend for ScriptedBackend {
     }
 
     async fn close(&self) -> Result<()> {
+        if let Fate::DelayReply(delay) = self.calls.fate(Call::Close) {
+            self.clock.sleep(delay).await;
+        }
         self.inner.close().await
     }
 }
