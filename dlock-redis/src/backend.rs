@@ -95,10 +95,13 @@ impl RedisBackend {
         match words[..] {
             ["held", token, epoch, fate] => {
                 let grant = grant_from_text(token, epoch, fate).ok_or_else(|| strange_answer("a token"))?;
-                Ok(Requested::Held(self.shared.registry.granted(claim.id, grant), life))
+                Ok(Requested::Held(self.shared.registry.stored(claim.id, grant), life))
             }
-            ["queued", wait] => {
+            ["queued", wait, place] => {
                 self.mark_contended(&claim.name);
+                if place == "anew" {
+                    self.shared.registry.queued_anew(claim.id);
+                }
                 let wait = wait.parse().map_err(|_| strange_answer("a wait"))?;
                 self.shared.registry.queued(claim.id, Duration::from_millis(wait));
                 Ok(Requested::Queued(life))

@@ -52,7 +52,8 @@ fn of_server(kind: ServerErrorKind) -> (ErrorKind, Landed, &'static str) {
         ServerErrorKind::BusyLoading => (Unavailable, Landed::No, "redis is still loading its data"),
         ServerErrorKind::TryAgain | ServerErrorKind::MasterDown => (Unavailable, Landed::No, ""),
         ServerErrorKind::ReadOnly => (Exhausted, Landed::No, "this server is a read-only replica; use its primary"),
-        ServerErrorKind::NoPerm => (Denied, Landed::No, LOGIN),
+        // A script that may not run one of its commands has run those before it.
+        ServerErrorKind::NoPerm => (Denied, Landed::Maybe, LOGIN),
         ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot | ServerErrorKind::ClusterDown => {
             (Unsupported, Landed::No, "this server is part of a redis cluster, which is not supported yet")
         }
@@ -92,7 +93,7 @@ mod tests {
             (server(ServerErrorKind::BusyLoading), ErrorKind::Unavailable, Landed::No),
             (server(ServerErrorKind::MasterDown), ErrorKind::Unavailable, Landed::No),
             (server(ServerErrorKind::ReadOnly), ErrorKind::Exhausted, Landed::No),
-            (server(ServerErrorKind::NoPerm), ErrorKind::Denied, Landed::No),
+            (server(ServerErrorKind::NoPerm), ErrorKind::Denied, Landed::Maybe),
             (server(ServerErrorKind::Moved), ErrorKind::Unsupported, Landed::No),
             (server(ServerErrorKind::ResponseError), ErrorKind::Internal, Landed::Maybe),
             (extension("NOAUTH"), ErrorKind::Denied, Landed::No),

@@ -33,6 +33,10 @@ struct Known {
     /// Requests for it that are under way: their answers tell of a grant, no event does.
     requests: u32,
     grant: Option<Grant>,
+    /// The token of a grant that a repeated request has put into question.
+    former: Option<Token>,
+    /// Its end was pushed while a request for it was under way.
+    ended: bool,
     look: Option<Instant>,
 }
 
@@ -55,7 +59,8 @@ impl Registry {
         self.lock().receiver.take()
     }
 
-    /// A request for `claim` is about to be sent.
+    /// A request for `claim` is about to be sent. What was known of a grant does not count any more:
+    /// the claim may have lapsed since, and then the request puts it at the end of the line.
     pub(crate) fn begin(&self, claim: &Claim) -> Asked {
         let mut state = self.lock();
         let asked = if state.claims.contains_key(&claim.id) { Asked::Again } else { Asked::First };
@@ -63,9 +68,12 @@ impl Registry {
             claim: claim.to_ref(),
             requests: 0,
             grant: None,
+            former: None,
+            ended: false,
             look: None,
         });
         known.requests += 1;
+        known.former = known.grant.take().map(|grant| grant.token).or(known.former);
         asked
     }
 
@@ -74,7 +82,12 @@ impl Registry {
         let mut state = self.lock();
         let known = state.claims.get_mut(&id)?;
         known.requests = known.requests.saturating_sub(1);
-        known.grant
+        let grant = known.grant;
+        if known.requests == 0 && std::mem::take(&mut known.ended) {
+            // It is not known whether that was before or after what the request found.
+            self.send(Event::Suspect(Scope::Claim(id)));
+        }
+        grant
     }
 
     /// The claim holds, as an answer says. The first grant stands: a token is minted once.
@@ -84,6 +97,26 @@ impl Registry {
         match state.claims.get_mut(&id) {
             Some(known) => *known.grant.get_or_insert(grant),
             None => grant,
+        }
+    }
+
+    /// The claim holds, as the server has stored: a claim that had lapsed holds anew, by another token.
+    pub(crate) fn stored(&self, id: ClaimId, grant: Grant) -> Grant {
+        let mut state = self.lock();
+        state.cancel_look(id);
+        if let Some(known) = state.claims.get_mut(&id) {
+            known.grant = Some(grant);
+        }
+        grant
+    }
+
+    /// The claim had lapsed and stands at the end of the line. A grant that is known is that of its
+    /// place before, or else came after this answer was given: a renewal tells.
+    pub(crate) fn queued_anew(&self, id: ClaimId) {
+        if let Some(known) = self.lock().claims.get_mut(&id) {
+            known.grant = None;
+            known.former = None;
+            known.ended = true;
         }
     }
 
@@ -109,7 +142,9 @@ impl Registry {
     }
 
     pub(crate) fn token(&self, id: ClaimId) -> Option<Token> {
-        self.grant(id).map(|grant| grant.token)
+        let state = self.lock();
+        let known = state.claims.get(&id)?;
+        known.grant.map(|grant| grant.token).or(known.former)
     }
 
     /// What the server pushed to this client's inbox.
@@ -141,7 +176,12 @@ impl Registry {
     pub(crate) fn tell_gone(&self, id: ClaimId, gone: Gone) {
         let mut state = self.lock();
         state.cancel_look(id);
-        if state.claims.get(&id).is_some_and(|known| known.requests == 0) {
+        let Some(known) = state.claims.get_mut(&id) else { return };
+        if known.requests > 0 {
+            known.grant = None;
+            known.former = None;
+            known.ended = true;
+        } else {
             state.claims.remove(&id);
             self.send(Event::Gone(id, gone));
         }

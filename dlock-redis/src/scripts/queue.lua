@@ -145,15 +145,20 @@ local function drop(q, id, fate)
   return rank
 end
 
--- Drops the claims whose time is up, and tells their owners.
-local function expire(q)
+-- Drops the claims whose time is up, and tells their owners; `own` is told by the script's answer.
+-- Answers whether `own` was among them.
+local function expire(q, own)
+  local lapsed = false
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', q.due, '-inf', text(now))) do
     local e = entry(q, id)
-    if e then
+    if id == own then
+      lapsed = true
+    elseif e then
       push(q, e.inbox, 'gone ' .. id)
     end
     drop(q, id, 'v')
   end
+  return lapsed
 end
 
 local function hold(q, e)

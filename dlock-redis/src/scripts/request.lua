@@ -1,7 +1,7 @@
 -- Registers a claim. KEYS: tokens, epoch, main, order, due. ARGV: spare epoch, entry, y or n (whether to wait),
 -- and the token and epoch that its owner knows from a request before, or - and -.
--- Returns {held, token, epoch, fate}, {queued, ms until to look again}, {refused}, {mismatch, mode} or
--- {damaged, problem}.
+-- Returns {held, token, epoch, fate}, {queued, ms until to look again, since or anew}, {refused},
+-- {mismatch, mode} or {damaged, problem}. `anew` says that the claim stood in line before, and lapsed.
 local function with_token(own)
   if own.token ~= '-' then
     return false
@@ -15,11 +15,12 @@ end
 
 local e = decode(ARGV[2])
 local q = open(KEYS[3], KEYS[4], KEYS[5])
+local lapsed = false
 if q.damaged then
   return { 'damaged', q.damaged }
 end
 if q.form == 'queue' then
-  expire(q)
+  lapsed = expire(q, e.id)
   grant(q)
   if q.size == 0 then
     finish(q)
@@ -67,7 +68,7 @@ elseif rank and ARGV[3] == 'n' then
   answer = { 'refused' }
 elseif rank then
   redis.call('ZADD', q.due, text(now + e.ttl), e.id)
-  answer = { 'queued', wake(q, rank) }
+  answer = { 'queued', wake(q, rank), 'since' }
 else
   local first = entry(q, at(q, 0))
   if not first then
@@ -90,7 +91,7 @@ else
         answer = { 'held', e.token, e.epoch, e.fate }
       else
         redis.call('HSET', q.main, e.id, encode(e))
-        answer = { 'queued', wake(q, q.size - 1) }
+        answer = { 'queued', wake(q, q.size - 1), lapsed and 'anew' or 'since' }
       end
     end
   end

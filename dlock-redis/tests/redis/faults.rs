@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use dlock_core::{ErrorKind, Landed, Queue, Renewal};
+use dlock_core::{ErrorKind, Landed, Mode, Queue, Renewal, Requested};
 use dlock_testkit::servers::Redis;
 
-use crate::support::{Client, World, eventually, exclusive};
+use crate::support::{Client, World, claim, eventually, exclusive};
 
 async fn cut_all(world: &World) {
     for kind in ["normal", "pubsub"] {
@@ -162,4 +162,32 @@ async fn a_closed_backend_answers_that_it_is_closed() {
         world.run::<Vec<String>>(&["PUBSUB", "CHANNELS", "dlock:inbox:*"]).await.is_empty()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_claim_that_lapsed_is_requested_again_at_the_end_of_the_line() {
+    let Some(world) = World::start().await else { return };
+    let (mut one, mut two) = (world.client().await, world.client().await);
+    let (before, next, last) = (exclusive("a"), exclusive("a"), exclusive("a"));
+    let lapsing = claim("a", Mode::Exclusive, Duration::from_millis(500));
+    two.hold(&before).await;
+    one.queue(&lapsing).await;
+    two.release(&before).await;
+    let first = one.granted(&lapsing).await;
+    eventually("the server forgets the claim", || async { two.inspect("a").await.holders.is_empty() }).await;
+
+    // Somebody else holds now: what is remembered of the claim does not count.
+    let rival = two.hold(&next).await;
+    let again = one.backend.request(&lapsing, Queue::Yes).await.unwrap();
+    assert!(matches!(again, Requested::Queued(_)), "two would hold: {again:?}");
+    two.release(&next).await;
+    let second = one.granted(&lapsing).await;
+    assert!(first.token < rival.token && rival.token < second.token, "{first:?} {rival:?} {second:?}");
+
+    // And when nobody holds, it holds by another token.
+    eventually("the server forgets the claim again", || async { two.inspect("a").await.holders.is_empty() }).await;
+    let rival = two.hold(&last).await;
+    two.release(&last).await;
+    let third = one.hold(&lapsing).await;
+    assert!(third.token > rival.token, "{third:?} {rival:?}");
 }
