@@ -16,6 +16,10 @@ const FORMAT: u32 = 1;
 /// How many numbers are reserved with one `fsync(2)`.
 const BLOCK: u64 = 1 << 16;
 
+/// Stands for the boot while a reservation is being synced. It is nobody's, so that whoever finds it
+/// reserves anew.
+const NOT_SYNCED: &str = "not synced";
+
 /// The stored line has this length, so that it is always overwritten in place, within one page:
 /// a killed process leaves the old line or the new one.
 const LENGTH: usize = 256;
@@ -66,15 +70,16 @@ impl State {
             Error::new(ErrorKind::Exhausted, format!("{}: the last token has been used", path.display()))
         })?;
         let mut changed = Self { next: after, ..self.clone() };
-        let grown = after > self.reserved;
-        if grown {
+        if after > self.reserved {
             let block = if self.boot.is_some() { BLOCK } else { 0 };
             changed.reserved = after.saturating_add(block);
-        }
-        changed.store(file, path)?;
-        if grown {
+            // Nobody may rely on a reservation that is not on the disk yet, should this process be
+            // killed before it is, or the disk refuse.
+            let promised = Self { next: number, boot: Some(NOT_SYNCED.to_owned()), ..changed.clone() };
+            promised.store(file, path)?;
             file.sync_data().map_err(|error| classify(write(path), error))?;
         }
+        changed.store(file, path)?;
         *self = changed;
         Ok(number)
     }
@@ -179,6 +184,24 @@ mod tests {
             assert_eq!(state.mint(0, &file, &path).unwrap(), expected);
             assert_eq!(State::load(&file, &path, None).unwrap().reserved, expected + 1);
         }
+    }
+
+    #[test]
+    fn a_reservation_that_was_not_seen_to_be_synced_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        let file = open(&path);
+        let mut state = State::load(&file, &path, Some("b")).unwrap();
+        state.mint(0, &file, &path).unwrap();
+        // What a process leaves that is killed, or refused by the disk, in the middle of it.
+        let last = state.reserved;
+        let killed = State { next: last, boot: Some(NOT_SYNCED.to_owned()), reserved: last + BLOCK, ..state.clone() };
+        killed.store(&file, &path).unwrap();
+        let mut next = State::load(&file, &path, Some("b")).unwrap();
+        let number = next.mint(0, &file, &path).unwrap();
+        assert!(number >= last + BLOCK, "within what may not be on the disk: {number}");
+        assert!(next.reserved > number && next.boot.as_deref() == Some("b"));
+        assert_eq!(State::load(&file, &path, Some("b")).unwrap(), next);
     }
 
     #[test]
