@@ -40,6 +40,7 @@ pub(crate) struct FileId {
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
     file: &'a File,
+    id: FileId,
     path: &'a Path,
     state: State,
 }
@@ -79,7 +80,7 @@ impl Control {
                 let unlock = Unlock(&open.file);
                 let state = State::load(&open.file, &self.path, self.boot.as_deref())?;
                 std::mem::forget(unlock);
-                return Ok(Some(Section { file: &open.file, path: &self.path, state }));
+                return Ok(Some(Section { file: &open.file, id: open.id, path: &self.path, state }));
             }
         }
         let path = self.path.display();
@@ -91,6 +92,12 @@ impl Section<'_> {
     /// The epoch of tokens.
     pub(crate) fn epoch(&self) -> u64 {
         self.state.epoch
+    }
+
+    /// Whether the path still leads to the control file that is locked: whether nobody else can be
+    /// inside by one of his own.
+    pub(crate) fn is_valid(&self) -> bool {
+        FileId::of_path(self.path).ok().flatten() == Some(self.id)
     }
 
     /// The next number, for a place in a queue or a token: at least `least`.
@@ -182,7 +189,12 @@ mod tests {
         fs::create_dir(&own).unwrap();
         let (mut one, mut two) = (Control::new(&own), Control::new(&own));
         let old = one.try_enter().unwrap().unwrap().epoch();
-        fs::remove_dir_all(&own).unwrap();
+        {
+            let section = one.try_enter().unwrap().unwrap();
+            assert!(section.is_valid());
+            fs::remove_dir_all(&own).unwrap();
+            assert!(!section.is_valid());
+        }
         let section = two.try_enter().unwrap().unwrap();
         assert_ne!(section.epoch(), old, "a directory made again is a new history");
         assert!(one.try_enter().unwrap().is_none(), "the old description is not believed");

@@ -8,6 +8,7 @@ use dlock_core::{ClaimId, Event, Scope};
 use tokio::time::Instant;
 
 use crate::room::{POLL_EVERY, Room, lock};
+use crate::standing::still_lives;
 use crate::timers::Task;
 use crate::wake::{News, Role, Watched};
 
@@ -53,25 +54,35 @@ async fn react(room: &Room, news: News) {
 
 async fn do_due(room: &Room, due: Vec<(ClaimId, Task)>) {
     let mut settle = BTreeSet::new();
+    let mut looked = Vec::new();
     for (id, task) in due {
         match task {
             Task::Settle => {
                 settle.insert(id);
             }
-            Task::Confirm(_) | Task::Poll if room.is_stale(id) => {
-                settle.insert(id);
-                // What was seen to go may have been only one of several.
-                confirm_later(room, id, Duration::from_millis(1));
+            Task::Confirm(_) | Task::Poll => {
+                let Some(blockers) = room.blockers(id) else { continue };
+                if !blockers.iter().all(|path| still_lives(path)) {
+                    settle.insert(id);
+                }
+                looked.push((id, task, blockers));
             }
-            Task::Confirm(pause) if pause < LAST_CONFIRM => confirm_later(room, id, pause * 2),
-            Task::Confirm(_) => {}
-            Task::Poll if is_waiting(room, id) => room.later(POLL_EVERY, id, Task::Poll),
-            Task::Poll => {}
             Task::WatchOwn => watch_own(room, id),
         }
     }
     check_own(room, settle.iter().copied());
     room.settle(settle).await;
+    for (id, task, blockers) in looked {
+        // Who waits for others now looks at those as it began to. Who waits for the same, though
+        // they do not live (damage is nobody's), must not look faster for it.
+        if room.blockers(id).is_some_and(|now| now == blockers) {
+            match task {
+                Task::Confirm(pause) if pause < LAST_CONFIRM => confirm_later(room, id, pause * 2),
+                Task::Poll => room.later(POLL_EVERY, id, Task::Poll),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn watch_own(room: &Room, id: ClaimId) {

@@ -49,27 +49,42 @@ impl Room {
             None => Cursor { bucket: 0, after: None },
             Some(text) => Cursor::parse(text)?,
         };
-        self.enter(|_| self.list_inside(prefix, &start, page.limit.max(1))).await
-    }
-
-    fn list_inside(&self, prefix: &NamePrefix, start: &Cursor, limit: usize) -> Result<NamePage> {
         let mut names = Vec::new();
         for bucket in start.bucket..=u8::MAX {
             let after = start.after.as_ref().filter(|_| bucket == start.bucket);
-            for name in self.names_in(bucket)? {
-                if after.is_some_and(|after| name.as_str() <= after.as_str()) || !prefix.covers(&name) {
-                    continue;
-                }
-                if self.is_in_use(&name)? {
-                    names.push(name.clone());
-                }
-                if names.len() >= limit {
-                    let cursor = Cursor { bucket, after: Some(name) }.to_text();
-                    return Ok(NamePage { names, cursor: Some(cursor) });
-                }
+            let room = page.limit.max(1) - names.len();
+            // One bucket at a time, so that nobody waits for a long listing.
+            let (found, last) = self.enter(|_| self.list_bucket(bucket, prefix, after, room)).await?;
+            names.extend(found);
+            if last.is_some() {
+                return Ok(NamePage { names, cursor: Some(Cursor { bucket, after: last }.to_text()) });
             }
+            tokio::task::yield_now().await;
         }
         Ok(NamePage { names, cursor: None })
+    }
+
+    /// The names in use in one bucket, at most `limit`; and the last one, when there may be more.
+    fn list_bucket(
+        &self,
+        bucket: u8,
+        prefix: &NamePrefix,
+        after: Option<&LockName>,
+        limit: usize,
+    ) -> Result<(Vec<LockName>, Option<LockName>)> {
+        let mut names = Vec::new();
+        for name in self.names_in(bucket)? {
+            if after.is_some_and(|after| name.as_str() <= after.as_str()) || !prefix.covers(&name) {
+                continue;
+            }
+            if self.is_in_use(&name)? {
+                names.push(name.clone());
+            }
+            if names.len() >= limit {
+                return Ok((names, Some(name)));
+            }
+        }
+        Ok((names, None))
     }
 
     /// The names that have files in a bucket, sorted.

@@ -27,7 +27,7 @@ impl Room {
 
     fn register_inside(&self, section: &mut Section<'_>, claim: &Claim, wish: Wish) -> Result<Requested> {
         let queue = Queue::read(&self.dir, &claim.name)?;
-        match queue.judge(claim.mode, u64::MAX, &|entry, path| self.is_own(entry, path))? {
+        match queue.judge(claim.mode, u64::MAX, &|entry, path| self.is_own(&claim.name, entry, path))? {
             Verdict::Mismatch(other) => Err(mismatch(&claim.name, claim.mode, other)),
             Verdict::Damaged(damage) => Err(blocked(&claim.name, &damage)),
             Verdict::Held(remains) => {
@@ -35,7 +35,7 @@ impl Room {
                 let token = section.mint(queue.end())?;
                 let predecessor = remains.vanished.then_some(dlock_core::Predecessor::Vanished);
                 let grant = Grant { token: Token { epoch: section.epoch(), value: token }, predecessor };
-                self.make(&queue, claim, token, OwnPhase::Held(grant))?;
+                self.make(section, &queue, claim, token, OwnPhase::Held(grant))?;
                 remains.sweep();
                 Ok(Requested::Held(grant, self.life()))
             }
@@ -46,14 +46,14 @@ impl Room {
             Verdict::Wait(blockers, remains) => {
                 remains.sweep_waiters();
                 let place = section.mint(queue.end())?;
-                self.make(&queue, claim, place, OwnPhase::Waiting(blockers.clone()))?;
+                self.make(section, &queue, claim, place, OwnPhase::Waiting(blockers.clone()))?;
                 self.watch_blockers(claim.id, &blockers);
                 Ok(Requested::Queued(self.life()))
             }
         }
     }
 
-    fn make(&self, queue: &Queue<'_>, claim: &Claim, place: u64, phase: OwnPhase) -> Result<()> {
+    fn make(&self, section: &Section<'_>, queue: &Queue<'_>, claim: &Claim, place: u64, phase: OwnPhase) -> Result<()> {
         let entry_phase = match phase {
             OwnPhase::Held(grant) => EntryPhase::Held(grant.token.value),
             OwnPhase::Waiting(_) => EntryPhase::Waiting,
@@ -63,6 +63,15 @@ impl Room {
         let made = make_claim_file(&path, || queue.make_bucket(), claim.to_record().as_bytes());
         let (file, file_id) =
             made.map_err(|error| classify(format_args!("cannot make the claim {}", path.display()), error))?;
+        // Somebody may have deleted the directory since the queue was read, and others may have begun
+        // anew in it. Whoever enters after this finds the claim.
+        if !section.is_valid() {
+            fs::remove_file(&path).unwrap_or_default();
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the lock directory was deleted in the middle of a request; try again",
+            ));
+        }
         let name = claim.name.clone();
         let own = Own { name, mode: claim.mode, place, file, file_id, path, phase };
         lock(&self.claims).insert(claim.id, own);

@@ -104,9 +104,9 @@ impl Room {
         })
     }
 
-    /// Whether an entry is a claim of this process, and so alive.
-    pub(crate) fn is_own(&self, entry: &Entry, path: &Path) -> bool {
-        lock(&self.claims).get(&entry.id).is_some_and(|own| own.stands_at(path))
+    /// Whether an entry is a claim of this process on `name`, and so alive.
+    pub(crate) fn is_own(&self, name: &LockName, entry: &Entry, path: &Path) -> bool {
+        lock(&self.claims).get(&entry.id).is_some_and(|own| own.name == *name && own.stands_at(path))
     }
 
     /// Watches the files that a waiting claim waits for.

@@ -13,7 +13,6 @@ use crate::entry::EntryPhase;
 use crate::error::classify;
 use crate::queue::{Queue, Verdict};
 use crate::room::{Room, lock};
-use crate::standing::still_lives;
 use crate::timers::Task;
 
 /// How many claims are judged in one stay inside the control lock.
@@ -56,7 +55,7 @@ impl Room {
                 self.lose(*id, Gone::Absent);
                 continue;
             };
-            match queue.judge(entry.mode, *place, &|entry, path| self.is_own(entry, path))? {
+            match queue.judge(entry.mode, *place, &|entry, path| self.is_own(name, entry, path))? {
                 Verdict::Held(remains) => {
                     if self.grant(section, &mut queue, *id, remains.vanished)? {
                         remains.sweep();
@@ -78,6 +77,11 @@ impl Room {
         let token = section.mint(0)?;
         let mut claims = lock(&self.claims);
         let Some(own) = claims.get_mut(&id).filter(|own| own.is_waiting()) else { return Ok(false) };
+        if let Some(gone) = own.check(id) {
+            drop(claims);
+            self.lose(id, gone);
+            return Ok(false);
+        }
         let entry = own.entry(id, EntryPhase::Held(token));
         let path = queue.path_of(&entry);
         match fs::rename(&own.path, &path) {
@@ -117,12 +121,11 @@ impl Room {
         self.watch_blockers(id, &blockers);
     }
 
-    /// Whether something that a waiting claim waits for has gone. Needs no control lock.
-    pub(crate) fn is_stale(&self, id: ClaimId) -> bool {
-        let blockers = match lock(&self.claims).get(&id).map(|own| &own.phase) {
-            Some(OwnPhase::Waiting(blockers)) => blockers.clone(),
-            _ => return false,
-        };
-        !blockers.iter().all(|path| still_lives(path))
+    /// What a waiting claim waits for.
+    pub(crate) fn blockers(&self, id: ClaimId) -> Option<Vec<PathBuf>> {
+        match &lock(&self.claims).get(&id)?.phase {
+            OwnPhase::Waiting(blockers) => Some(blockers.clone()),
+            OwnPhase::Held(_) => None,
+        }
     }
 }

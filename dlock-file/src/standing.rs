@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use dlock_core::{Claim, DamagedEntry, LockName, Result};
@@ -53,6 +53,11 @@ pub(crate) fn examine(path: &Path, entry: &Entry, name: &LockName) -> Result<Sta
     let mut content = Vec::with_capacity(512);
     file.by_ref().take(LONGEST).read_to_end(&mut content).map_err(|error| classify(what(), error))?;
     let alive = is_locked(&file).map_err(|error| classify(what(), error))?;
+    // A release unlinks before it unlocks. One that came since the file was opened is a release,
+    // and no death.
+    if !alive && file.metadata().map_err(|error| classify(what(), error))?.nlink() == 0 {
+        return Ok(Standing::Gone);
+    }
     // Empty: killed between making the file and writing it, or lost with the power.
     if !alive && content.iter().all(|byte| *byte == 0) {
         return Ok(Standing::Dead { held: false });

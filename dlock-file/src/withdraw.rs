@@ -73,7 +73,9 @@ impl Room {
     fn somebody_waits_behind(&self, queue: &Queue<'_>, entry: &Entry) -> Result<bool> {
         for behind in queue.entries.iter().filter(|other| other.place > entry.place && !other.is_held()) {
             let path = queue.path_of(behind);
-            if self.is_own(behind, &path) || matches!(examine(&path, behind, queue.name)?, Standing::Live(_)) {
+            if self.is_own(queue.name, behind, &path)
+                || matches!(examine(&path, behind, queue.name)?, Standing::Live(_))
+            {
                 return Ok(true);
             }
         }
@@ -137,7 +139,12 @@ impl Room {
 
 /// Puts a trace where a broken holder's claim stood, in one step.
 fn leave_trace(scratch: &Path, path: &Path) -> io::Result<()> {
-    let written = File::create(scratch).and_then(|mut file| io::Write::write_all(&mut file, BROKEN));
+    // A process that was killed in here left one; anything else there is not ours to write through.
+    match fs::remove_file(scratch) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = File::create_new(scratch).and_then(|mut file| io::Write::write_all(&mut file, BROKEN));
     written.and_then(|()| fs::rename(scratch, path)).inspect_err(|_| fs::remove_file(scratch).unwrap_or_default())
 }
 

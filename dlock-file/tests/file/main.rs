@@ -8,3 +8,5 @@ mod contract;
 mod directories;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod races;
