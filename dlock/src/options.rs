@@ -80,6 +80,12 @@ fn longer_than_zero(name: &str, text: &str) -> Result<Duration> {
 fn duration(name: &str, text: &str) -> Result<Duration> {
     let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let with_unit = if is_bare { format!("{text}s") } else { text.to_owned() };
+    // An M would be months, and whoever writes one hardly means that long.
+    if text.contains('M') {
+        return Err(invalid(format!(
+            "option {name:?} is not a duration: {text:?}: write 5m for minutes, 5months for months"
+        )));
+    }
     let time = humantime::parse_duration(&with_unit).map_err(|error| {
         invalid(format!("option {name:?} is not a duration: {text:?}: {error}; write 500ms, 30s or 5m"))
     })?;
@@ -116,6 +122,7 @@ mod tests {
             ("TTL=5s", "unknown option \"TTL\""),
             ("ttl", "option \"ttl\" is not a duration: \"\": value was empty"),
             ("ttl=soon", "option \"ttl\" is not a duration: \"soon\": expected number at 0; write 500ms, 30s or 5m"),
+            ("ttl=5M", "option \"ttl\" is not a duration: \"5M\": write 5m for minutes, 5months for months"),
             ("ttl=-5s", "option \"ttl\" is not a duration"),
             ("ttl=0", "option \"ttl\" must be longer than zero"),
             ("max-hold=0ms", "option \"max-hold\" must be longer than zero"),

@@ -9,6 +9,10 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 pub(crate) fn any(text: &str) -> Result<Duration, String> {
     let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let with_unit = if is_bare { format!("{text}s") } else { text.to_owned() };
+    // An M would be months, and whoever writes one hardly means to wait that long.
+    if text.contains('M') {
+        return Err("unknown time unit \"M\"; write 5m for minutes, 5months for months".to_owned());
+    }
     let time = humantime::parse_duration(&with_unit).map_err(|error| format!("{error}; write 500ms, 30s or 5m"))?;
     if time > LONGEST {
         return Err("it is too long: at most a hundred years".to_owned());
@@ -41,6 +45,7 @@ mod tests {
             ("soon", "expected number at 0"),
             ("-5", "expected number at 0"),
             ("5 parsecs", "unknown time unit \"parsecs\""),
+            ("5M", "write 5m for minutes"),
             ("99999999999999999999", "number is too large"),
             ("101years", "too long: at most a hundred years"),
         ] {

@@ -65,9 +65,15 @@ Signals:
   the job runs they are passed on to it. Ctrl-C and Ctrl-\\ at a terminal reach the job by
   themselves and are not sent twice: to end a foreground job from elsewhere, use TERM.
   Signals that were ignored when dlock started stay ignored, for the job too (nohup).
+  Stopped with Ctrl-Z, dlock keeps its lock or its place in the line, and others wait until it goes
+  on; with a lock service only for the ttl, and then the lock is lost.
+
+The lock is released when COMMAND ends, even if processes that it has started run on.
 
 When the lock is lost while the job runs (the service was out of reach for too long, or somebody
-broke the lock), the job gets TERM, and KILL five seconds later.
+broke the lock), the job gets TERM, and KILL five seconds later; the next holder may run by then.
+Only COMMAND itself gets them: a script that others must not overlap ends what it has started, or
+runs its last command with exec.
 
 When dlock itself is killed (KILL): with locks kept on this machine the job inherits the lock,
 which ends with the last process of the job. With a lock service the lock lapses after its ttl,

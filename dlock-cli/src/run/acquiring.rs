@@ -42,7 +42,7 @@ async fn gave_up(locks: &Locks, lock: &Lock, time: Duration) -> String {
         time if time < Duration::from_secs(1) => format!(" after {time:?}"),
         time => format!(" after {}", span(time)),
     };
-    format!("gave up on {}{after}: it is {}", lock.name(), notice::holders(locks, lock.name()).await)
+    format!("gave up on {}{after}: {}", lock.name(), notice::obstacle(locks, lock.name()).await)
 }
 
 async fn wait(lock: &Lock, patience: Patience) -> dlock::Result<Option<Guard>> {

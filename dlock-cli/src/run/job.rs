@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -76,8 +77,14 @@ fn ended(status: io::Result<ExitStatus>) -> Result<Exit, Failure> {
 }
 
 fn not_started(program: &OsString, error: &io::Error) -> Failure {
+    // The system says of a script without its interpreter, too, that there is no such file.
+    let is_there = Path::new(program).components().count() > 1 && Path::new(program).exists();
     let program = program.display();
     match error.kind() {
+        io::ErrorKind::NotFound if is_there => {
+            let message = format!("{program}: cannot be executed: its interpreter is not found; check its first line");
+            Failure::new(Exit::NotExecutable, message)
+        }
         io::ErrorKind::NotFound => Failure::new(Exit::NotFound, format!("{program}: command not found")),
         _ => Failure::new(Exit::NotExecutable, format!("{program}: cannot be executed: {error}")),
     }

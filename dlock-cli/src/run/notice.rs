@@ -32,17 +32,29 @@ pub(crate) async fn keep_telling(locks: &Locks, name: &LockName) -> Infallible {
     }
 }
 
-/// Who holds the name now: `held by …`.
-pub(crate) async fn holders(locks: &Locks, name: &LockName) -> String {
+/// Why the name is not to be had now, as a sentence.
+pub(crate) async fn obstacle(locks: &Locks, name: &LockName) -> String {
     match locks.inspect(name).await {
-        Ok(state) => held_by(&state, SystemTime::now()),
-        // The reason to wait stands; only its details are not known.
-        Err(_) => "held by somebody else".to_owned(),
+        Ok(state) => in_the_way(&state, SystemTime::now()),
+        // It was held; the code for that stands, and whoever reads this learns what to look after.
+        Err(error) => format!("it was held, and now {error}"),
+    }
+}
+
+fn in_the_way(state: &LockState, now: SystemTime) -> String {
+    match (state.holders.first(), state.waiters.first()) {
+        (Some(_), _) => format!("it is {}", held_by(state, now)),
+        // Who is stopped, or has no connection, holds up those behind without holding the lock.
+        (None, Some(next)) => format!("nobody holds it, but it is the turn of {}", who(&next.metadata)),
+        (None, None) => "it was held until a moment ago".to_owned(),
     }
 }
 
 async fn waiting(locks: &Locks, name: &LockName, own: &Metadata) -> String {
-    let Ok(state) = locks.inspect(name).await else { return format!("waiting for {name}") };
+    let state = match locks.inspect(name).await {
+        Ok(state) => state,
+        Err(error) => return format!("waiting for {name}, but {error}"),
+    };
     let held_by = held_by(&state, SystemTime::now());
     let outer = std::env::var("DLOCK_OWNER").unwrap_or_default();
     format!("waiting for {name}, {held_by}{}{}", behind(&state, own), itself(&state, &outer))
@@ -125,6 +137,17 @@ mod tests {
         assert_eq!(held_by(&state, now), "held by nightly (web1, process 7) for 15s");
         state.holders.push(claim("", 8));
         assert_eq!(held_by(&state, now), "held by nightly (web1, process 7) for 15s and one other");
+    }
+
+    #[test]
+    fn who_gives_up_is_told_what_was_in_the_way() {
+        let mut state = LockState::free("n".parse().unwrap());
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(75);
+        assert_eq!(in_the_way(&state, now), "it was held until a moment ago");
+        state.waiters = vec![claim("stopped", 8)];
+        assert_eq!(in_the_way(&state, now), "nobody holds it, but it is the turn of stopped (web1, process 8)");
+        state.holders = vec![claim("nightly", 7)];
+        assert_eq!(in_the_way(&state, now), "it is held by nightly (web1, process 7) for 15s");
     }
 
     #[test]

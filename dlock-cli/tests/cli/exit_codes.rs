@@ -1,3 +1,6 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::site::Site;
 
 #[test]
@@ -21,10 +24,13 @@ fn a_job_that_was_killed_is_128_and_the_signal() {
 fn a_command_that_cannot_run_is_told_as_shells_do() {
     let site = Site::new();
     std::fs::write(site.path("text"), "no program").unwrap();
+    std::fs::write(site.path("script"), "#!/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(site.path("script"), Permissions::from_mode(0o755)).unwrap();
     for (command, code, why) in [
         ("no-such-command", 127, "dlock: no-such-command: command not found\n"),
         ("./no/such/command", 127, "dlock: ./no/such/command: command not found\n"),
         ("./text", 126, "dlock: ./text: cannot be executed: Permission denied"),
+        ("./script", 126, "dlock: ./script: cannot be executed: its interpreter is not found"),
         ("/", 126, "dlock: /: cannot be executed: Permission denied"),
         ("", 127, "command not found"),
     ] {

@@ -74,6 +74,28 @@ async fn a_job_is_ended_when_the_service_is_out_of_reach_for_too_long() {
     assert!(ended.stderr.contains("dlock: lost a: no renewal was answered in time; ending the job\n"), "{ended:?}");
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn who_gives_up_on_a_service_that_went_away_is_told_so() {
+    if servers::Redis::installed().is_err() {
+        return;
+    }
+    let server = servers::Redis::start().await;
+    let site = Site::new();
+    let on_service = |mut command: Command| {
+        command.env("DLOCK_BACKEND", server.url());
+        site.start(command)
+    };
+    let _holder = on_service(site.job(&["--ttl", "60s", "a"], HOLD));
+    eventually("the job runs", || site.read("up") == "up\n");
+    let waiter = on_service(site.job(&["--wait", "4s", "a"], "echo ran"));
+    eventually("the other one waits", || waiter.stderr().contains("waiting for a, held by "));
+    server.kill();
+    let ended = waiter.ended();
+    assert_eq!((ended.code, &*ended.stdout), (Some(75), ""), "{ended:?}");
+    assert!(ended.stderr.contains("gave up on a after 4s: it was held, and now cannot connect to redis"), "{ended:?}");
+}
+
 #[test]
 fn a_service_that_does_not_answer_is_69_and_named() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
