@@ -53,7 +53,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) permits: Option<NonZeroU32>,
 
-    /// Who this is, for those who look at the lock [default: the command's name]
+    /// Who this is, for those who look at the lock [default: what the URL says, or the command's name]
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
 
@@ -81,6 +81,14 @@ pub(crate) struct BackendArgs {
     /// Where the locks are kept [default: on this machine, see --help]
     #[arg(long, value_name = "URL", env = "DLOCK_BACKEND", hide_env_values = true)]
     pub(crate) backend: Option<String>,
+}
+
+impl BackendArgs {
+    /// Whether the URL says who this is.
+    pub(crate) fn has_label(&self) -> bool {
+        let options = self.backend.as_deref().and_then(|url| url.split_once('?'));
+        options.is_some_and(|(_, options)| options.split('&').any(|option| option.starts_with("label=")))
+    }
 }
 
 /// For how long to wait for a lock.

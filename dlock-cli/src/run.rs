@@ -23,7 +23,10 @@ const PARTING: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::catch()?;
-    let mut builder = backend::builder(&args.backend)?.label(label(&args));
+    let mut builder = backend::builder(&args.backend)?;
+    if let Some(label) = label(&args) {
+        builder = builder.label(label);
+    }
     if let Some(ttl) = args.ttl {
         builder = builder.ttl(ttl);
     }
@@ -83,7 +86,8 @@ fn lock(locks: &Locks, args: &RunArgs) -> Result<Lock, Failure> {
     })
 }
 
-fn label(args: &RunArgs) -> String {
+/// The label that was asked for, or else the command's name, unless the URL has one.
+fn label(args: &RunArgs) -> Option<String> {
     let command = || Path::new(&args.command[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    args.label.clone().unwrap_or_else(command)
+    args.label.clone().or_else(|| (!args.backend.has_label()).then(command))
 }

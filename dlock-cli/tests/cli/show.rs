@@ -51,3 +51,15 @@ fn a_reader_that_goes_away_is_no_failure() {
     eventually("dlock has ended", || site.read("code").ends_with('\n'));
     assert_eq!((&*site.read("code"), &*ended.stderr), ("0\n", &b""[..]));
 }
+
+#[test]
+fn the_label_is_the_option_the_urls_or_the_commands() {
+    let site = Site::new();
+    let url = format!("{}?ttl=9s&label=web1", site.backend());
+    for (options, label) in
+        [(&[][..], "sh"), (&["--backend", &url], "web1"), (&["--backend", &url, "--label", "mine"], "mine")]
+    {
+        let ended = site.ended(site.job(&[options, &["a"]].concat(), &format!("{} show a", crate::site::DLOCK)));
+        assert!(ended.stdout.contains(&format!("exclusive  {label} ")), "{label}: {ended:?}");
+    }
+}
