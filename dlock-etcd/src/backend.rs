@@ -126,7 +126,6 @@ impl LockBackend for EtcdBackend {
         if let Some(standing) = self.inner.claims.get(claim.id) {
             return self.again(&standing, until).await;
         }
-        let epoch = self.inner.hub.epoch();
         let (placed, seat) = self.place(claim, queue, until).await?;
         let (created, new) = match placed {
             Placed::Refused => return Ok(Requested::Refused),
@@ -137,7 +136,6 @@ impl LockBackend for EtcdBackend {
         let section = Section::Plain(claim.mode);
         let identity = (claim.id, claim.name.clone());
         let standing = Arc::new(Standing::new(identity, keys, section, created, claim.to_record(), seat));
-        standing.set_verified(epoch, created);
         let (position, cluster, revision) = match new {
             Some((position, cluster)) => (position, cluster, created),
             None => {
@@ -278,31 +276,37 @@ impl EtcdBackend {
         Ok(())
     }
 
-    /// Checks the keys of those claims to which something may have happened unseen, in few
-    /// requests. Answers for those that are gone or could not be checked.
+    /// Checks the claims' keys, in few requests: a lease that lives says nothing of the keys on it,
+    /// and a member that lags behind shows changes late to those who watch. Answers for the claims
+    /// that are gone or could not be checked.
     async fn check<'a>(
         &self,
         standing: impl Iterator<Item = &'a Arc<Standing>>,
         until: Deadline,
     ) -> BTreeMap<dlock_core::ClaimId, Result<Gone>> {
-        let epoch = self.inner.hub.epoch();
-        let doubtful: Vec<_> = standing.filter(|one| !one.is_verified(epoch)).collect();
-        let mut unsure = BTreeMap::new();
-        for some in doubtful.chunks(CHECKS_PER_TRANSACTION) {
-            let expected: Vec<_> = some.iter().map(|one| one.expected()).collect();
-            let gets = some.iter().map(|one| TxnOp::get(one.key(), Some(GetOptions::new().with_keys_only())));
-            let txn = Txn::new().and_then(gets.collect::<Vec<_>>());
-            let answer = self.inner.rpc.txn(until, Effect::Read, txn).await;
-            for (index, (one, expected)) in some.iter().zip(expected).enumerate() {
-                let seen = answer
-                    .as_ref()
-                    .map_err(Error::clone)
-                    .and_then(|answer| Ok((expected.check(answer.range(index)?.kvs().first()), answer.revision)));
-                match seen {
-                    Ok((Ok(()), revision)) => one.set_verified(epoch, revision),
-                    Ok((Err(gone), _)) => drop(unsure.insert(one.id, Ok(gone))),
-                    Err(error) => drop(unsure.insert(one.id, Err(error))),
-                }
+        let all: Vec<_> = standing.collect();
+        let checks = all.chunks(CHECKS_PER_TRANSACTION).map(|some| self.check_some(some, until));
+        futures::future::join_all(checks).await.into_iter().flatten().collect()
+    }
+
+    async fn check_some(&self, some: &[&Arc<Standing>], until: Deadline) -> Vec<(dlock_core::ClaimId, Result<Gone>)> {
+        let before: Vec<_> = some.iter().map(|one| (one.moves(), one.expected())).collect();
+        let gets = some.iter().map(|one| TxnOp::get(one.key(), Some(GetOptions::new().with_keys_only())));
+        let txn = Txn::new().and_then(gets.collect::<Vec<_>>());
+        let answer = self.inner.rpc.txn(until, Effect::Read, txn).await;
+        let mut unsure = Vec::new();
+        for (index, (one, (moves, expected))) in some.iter().zip(before).enumerate() {
+            let seen = answer
+                .as_ref()
+                .map_err(Error::clone)
+                .and_then(|answer| Ok((expected.check(answer.range(index)?.kvs().first()), answer.revision)));
+            // A conversion that is under way finds out for itself what becomes of the claim.
+            let moving = !moves.is_multiple_of(2) || one.moves() != moves;
+            match seen {
+                Err(error) => unsure.push((one.id, Err(error))),
+                Ok(_) if moving => {}
+                Ok((Ok(()), revision)) => one.set_seen_at(revision),
+                Ok((Err(gone), _)) => unsure.push((one.id, Ok(gone))),
             }
         }
         unsure

@@ -22,8 +22,8 @@ pub(crate) struct Standing {
     pub(crate) record: String,
     seat: LeaseUse,
     state: Mutex<State>,
-    /// The watch stream in which it was last seen to be intact.
-    verified: AtomicU64,
+    /// Counts the beginnings and ends of moves to another key.
+    moves: AtomicU64,
     /// The revision at which it was last seen to be intact.
     seen_at: AtomicI64,
 }
@@ -61,7 +61,7 @@ impl Standing {
             record,
             seat,
             state: Mutex::new(State { section, created, grant: None, tasks: Vec::new() }),
-            verified: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
             seen_at: AtomicI64::new(created),
         }
     }
@@ -105,20 +105,20 @@ impl Standing {
         self.seen_at.store(created, Ordering::SeqCst);
     }
 
-    /// Whether nothing can have happened to it unseen since stream `epoch` began.
-    pub(crate) fn is_verified(&self, epoch: u64) -> bool {
-        self.verified.load(Ordering::SeqCst) >= epoch
+    /// It is about to move to another key, or has moved, or has not. In between nobody but the one
+    /// who moves it knows where it stands.
+    pub(crate) fn begin_or_end_move(&self) {
+        self.moves.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// It was seen to be intact at `revision`, in a request made while `epoch` was the stream.
-    pub(crate) fn set_verified(&self, epoch: u64, revision: i64) {
-        self.verified.store(epoch, Ordering::SeqCst);
-        self.seen_at.store(revision, Ordering::SeqCst);
+    /// What [`Standing::begin_or_end_move`] counted; odd while it moves.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::SeqCst)
     }
 
-    /// Something may have happened to it unseen.
-    pub(crate) fn doubt(&self) {
-        self.verified.store(0, Ordering::SeqCst);
+    /// It was seen to be intact at `revision`.
+    pub(crate) fn set_seen_at(&self, revision: i64) {
+        self.seen_at.fetch_max(revision, Ordering::SeqCst);
     }
 
     pub(crate) fn seen_at(&self) -> i64 {

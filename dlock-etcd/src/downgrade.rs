@@ -13,6 +13,8 @@ use crate::backend::Inner;
 use crate::claims::Standing;
 use crate::error::Effect;
 use crate::keys::Section;
+use crate::position::Expected;
+use crate::rpc::Answer;
 use crate::turn::guard;
 
 /// Moves an exclusive claim's key to the downgraded section, on one condition: it is intact.
@@ -33,10 +35,22 @@ pub(crate) async fn downgrade(inner: &Arc<Inner>, standing: &Arc<Standing>, unti
             TxnOp::put(to.clone(), value, Some(PutOptions::new().with_lease(expected.lease))),
         ])
         .or_else([TxnOp::get(to, Some(GetOptions::new().with_keys_only()))]);
-    // After an error it is not known at which of the two keys the claim stands. The repetition finds
-    // out; without one, the next renewal takes a claim that moved for lost: its holder believes to
-    // be alone, and is not.
-    let answer = inner.rpc.txn(until, Effect::Write, txn).await.inspect_err(|_| standing.doubt())?;
+    // Renewals do not look for the key until the answer is here. After an error it is not known at
+    // which of the two keys the claim stands. The repetition finds out; without one, the next renewal
+    // takes a claim that moved for lost: its holder believes to be alone, and is not.
+    standing.begin_or_end_move();
+    let answer = inner.rpc.txn(until, Effect::Write, txn).await;
+    let moved = settle(inner, standing, expected, answer);
+    standing.begin_or_end_move();
+    if matches!(moved, Ok(Some(()))) {
+        guard(inner, standing);
+    }
+    moved
+}
+
+/// Notes where the claim stands by the answer.
+fn settle(inner: &Inner, standing: &Standing, expected: Expected, answer: Result<Answer>) -> Result<Option<()>> {
+    let answer = answer?;
     let created = if answer.succeeded {
         answer.revision
     } else {
@@ -49,7 +63,6 @@ pub(crate) async fn downgrade(inner: &Arc<Inner>, standing: &Arc<Standing>, unti
         }
     };
     standing.moved(Section::Downgraded, created);
-    guard(inner, standing);
     Ok(Some(()))
 }
 

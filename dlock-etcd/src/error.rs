@@ -100,7 +100,13 @@ fn judge(code: i32, text: &str, effect: Effect) -> (ErrorKind, Landed, String) {
         RESOURCE_EXHAUSTED if has("too many requests") => {
             (ErrorKind::Unavailable, sure, "etcd is overloaded: try again later".into())
         }
-        RESOURCE_EXHAUSTED => (ErrorKind::Exhausted, sure, format!("etcd refuses the request: {text}")),
+        RESOURCE_EXHAUSTED if has("etcdserver: ") || has("larger than max") => {
+            (ErrorKind::Exhausted, sure, format!("etcd refuses the request: {text}"))
+        }
+        // Any other is HTTP/2's ENHANCE_YOUR_CALM: the connection was ended under the request.
+        RESOURCE_EXHAUSTED => {
+            (ErrorKind::Unavailable, effect.doubt(), format!("etcd did not complete the request: {text}"))
+        }
         // The peer is no gRPC server, or one without etcd's services.
         UNIMPLEMENTED => (ErrorKind::Protocol, sure, not_etcd(text)),
         _ if has("grpc-status header missing") || has("invalid compression flag") || has("frame with invalid size") => {
@@ -148,6 +154,8 @@ mod tests {
             (FAILED_PRECONDITION, "etcdserver: authentication is not enabled", Denied, Landed::No),
             (RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded", Exhausted, Landed::No),
             (RESOURCE_EXHAUSTED, "etcdserver: too many requests", Unavailable, Landed::No),
+            (RESOURCE_EXHAUSTED, "grpc: received message larger than max (9 vs. 4)", Exhausted, Landed::No),
+            (RESOURCE_EXHAUSTED, "h2 protocol error: too_many_pings", Unavailable, Landed::Maybe),
             (UNIMPLEMENTED, "unknown service etcdserverpb.KV", Protocol, Landed::No),
             (UNKNOWN, "grpc-status header missing, mapped from HTTP status code 404", Protocol, Landed::Maybe),
             (UNAVAILABLE, "tcp connect error: Connection refused", Unavailable, Landed::No),

@@ -136,7 +136,7 @@ impl Turn {
 }
 
 /// Reports what others do to the claim's key. The server replays what happened while no watch was
-/// there; what it has compacted is checked by the next renewal.
+/// there; what it has compacted is checked.
 async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
     tokio::time::sleep(SETTLED).await;
     loop {
@@ -145,7 +145,6 @@ async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
             Change::Gone(gone) => return inner.lost(&standing, gone),
             Change::Missed => tokio::time::sleep(PAUSE).await,
             Change::Forgotten => {
-                standing.doubt();
                 if let Err(error) = inner.verify(&standing).await {
                     tracing::debug!(name = %standing.name, %error, "cannot check a claim");
                     tokio::time::sleep(PAUSE).await;
@@ -194,12 +193,11 @@ impl Inner {
 
     /// Checks one claim's key, and reports its loss.
     async fn verify(&self, standing: &Arc<Standing>) -> Result<(), Error> {
-        let epoch = self.hub.epoch();
         let options = GetOptions::new().with_keys_only();
         let answer = self.rpc.get(self.rpc.deadline(), &standing.key(), options).await?;
         let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         match standing.expected().check(answer.kvs().first()) {
-            Ok(()) if revision > 0 => standing.set_verified(epoch, revision),
+            Ok(()) if revision > 0 => standing.set_seen_at(revision),
             Ok(()) => {
                 let message = "etcd sent an answer without a header";
                 return Err(Error::new(ErrorKind::Protocol, message).with_landed(Effect::Read.doubt()));

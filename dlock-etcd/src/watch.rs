@@ -1,8 +1,7 @@
 //! The one long-lived watch stream of a client. Watches are added to it and taken off again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use dlock_core::{Event, Scope};
@@ -25,8 +24,6 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(crate) struct WatchHub {
     orders: UnboundedSender<Order>,
     last_id: AtomicI64,
-    /// Counts streams: what was verified in an earlier one may have changed unseen.
-    epoch: Arc<AtomicU64>,
 }
 
 /// The pause between attempts to open a stream.
@@ -74,9 +71,8 @@ impl WatchHub {
     /// Starts the hub; its task ends with the hub and its watches.
     pub(crate) fn start(rpc: Rpc, events: UnboundedSender<Event>) -> Self {
         let (orders, received) = unbounded_channel();
-        let epoch = Arc::new(AtomicU64::new(1));
-        tokio::spawn(drive(rpc, received, events, epoch.clone()));
-        Self { orders, last_id: AtomicI64::new(0), epoch }
+        tokio::spawn(drive(rpc, received, events));
+        Self { orders, last_id: AtomicI64::new(0) }
     }
 
     /// Adds a watch. It ends (with `None`) when the stream breaks or the server cancels it.
@@ -86,11 +82,6 @@ impl WatchHub {
         // A hub whose task is gone drops the order, and the watch ends at once.
         let _ = self.orders.send(Order::Add { id, target, notices: sender });
         Watch { id, notices, orders: self.orders.clone() }
-    }
-
-    /// Which stream is, or will be, the present one.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
     }
 }
 
@@ -122,7 +113,7 @@ impl Target {
     }
 }
 
-async fn drive(rpc: Rpc, mut orders: UnboundedReceiver<Order>, events: UnboundedSender<Event>, epoch: Arc<AtomicU64>) {
+async fn drive(rpc: Rpc, mut orders: UnboundedReceiver<Order>, events: UnboundedSender<Event>) {
     while let Some(order) = orders.recv().await {
         let Order::Add { id, target, notices } = order else { continue };
         // The stream opens with its first watch: the server answers nothing before.
@@ -130,13 +121,16 @@ async fn drive(rpc: Rpc, mut orders: UnboundedReceiver<Order>, events: Unbounded
         let mut client = rpc.watch_client();
         match tokio::time::timeout(rpc.timeout, client.watch(key, Some(options))).await {
             Ok(Ok(stream)) => {
+                let opened = Deadline::now();
                 let (requests, answers) = stream.split();
                 let mut watchers = HashMap::from([(id, notices)]);
                 serve(&mut orders, requests, answers, &mut watchers).await;
-                // Before the watchers learn of it by being dropped: what they verify afterwards
-                // is of the next stream.
-                epoch.fetch_add(1, Ordering::SeqCst);
                 let _ = events.send(Event::Suspect(Scope::All));
+                drop(watchers);
+                if opened.elapsed() < REOPEN {
+                    // A server that ends every stream at once is not to be asked without a pause.
+                    tokio::time::sleep(REOPEN).await;
+                }
                 continue;
             }
             Ok(Err(error)) => tracing::debug!(%error, "the watch stream does not open"),
@@ -176,11 +170,14 @@ async fn serve(
             answer = answers.message() => match answer {
                 Ok(Some(answer)) => {
                     silent_since = Deadline::now();
-                    dispatch(&answer, watchers);
-                    // The server gave up the whole stream, for instance for want of a leader.
-                    if answer.canceled() && answer.watch_id() < 0 {
+                    // The server gave up the whole stream, for instance for want of a leader; or a
+                    // watch on it, because the login that the stream was opened with does not hold
+                    // any more. The next stream is opened with the present one.
+                    let given_up = answer.canceled() && answer.compact_revision() == 0;
+                    if given_up && (answer.watch_id() < 0 || watchers.contains_key(&answer.watch_id())) {
                         return;
                     }
+                    dispatch(&answer, watchers);
                 }
                 Ok(None) => return,
                 Err(error) => {

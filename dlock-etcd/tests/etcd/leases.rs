@@ -116,3 +116,37 @@ async fn ttls_out_of_bounds_are_refused() {
         assert!(error.to_string().contains("2s"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_renewal_tells_what_the_server_says_though_no_watch_has_seen_it() {
+    let Ok(server) = servers::etcd().await else { return };
+    let client = Client::connect(server.url(), &fresh_namespace()).await;
+    let mut outsider = Outsider::new(server.authority(), &client.namespace).await;
+    let (claim, _) = client.hold("a", EXCLUSIVE).await;
+    let (kept, _) = client.hold("b", EXCLUSIVE).await;
+    let (key, _) = outsider.key_of(&claim).await;
+    outsider.etcd.delete(key, None).await.unwrap();
+    // The key is too young to be watched, and the lease lives on.
+    assert_eq!(client.renew(&claim).await, Renewal::Gone(Gone::Absent));
+    assert!(matches!(client.renew(&kept).await, Renewal::Alive { grant: Some(_), .. }));
+}
+
+#[tokio::test]
+async fn renewals_beside_a_downgrade_never_take_it_for_a_loss() {
+    let Ok(server) = servers::etcd().await else { return };
+    let client = Client::connect(server.url(), &fresh_namespace()).await;
+    for round in 0..50 {
+        let (claim, grant) = client.hold(&format!("a/{round}"), EXCLUSIVE).await;
+        let claim_ref = claim.to_ref();
+        let renewals = async {
+            for _ in 0..5 {
+                assert!(
+                    matches!(client.renew(&claim).await, Renewal::Alive { grant: Some(same), .. } if same == grant)
+                );
+            }
+        };
+        let (converted, ()) = futures::join!(client.backend.convert(&claim_ref, dlock_core::Mode::Shared), renewals);
+        assert_eq!(converted.unwrap(), grant);
+        client.release(&claim).await;
+    }
+}
