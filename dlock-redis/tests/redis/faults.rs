@@ -167,7 +167,7 @@ async fn a_closed_backend_answers_that_it_is_closed() {
 #[tokio::test]
 async fn a_claim_that_lapsed_is_requested_again_at_the_end_of_the_line() {
     let Some(world) = World::start().await else { return };
-    let (mut one, mut two) = (world.client().await, world.client().await);
+    let (mut one, two) = (world.client().await, world.client().await);
     let (before, next, last) = (exclusive("a"), exclusive("a"), exclusive("a"));
     let lapsing = claim("a", Mode::Exclusive, Duration::from_millis(500));
     two.hold(&before).await;
