@@ -46,6 +46,7 @@ pub struct Health {
 /// mutating request it sends is awaited to its end here, whoever goes away meanwhile.
 pub(crate) struct Keeper {
     backend: Arc<dyn LockBackend>,
+    info: BackendInfo,
     settings: Arc<Settings>,
     clock: Clock,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -79,18 +80,22 @@ impl Keeper {
             Ok(backend) => backend,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        let info = backend.info().clone();
+        let info = match unpanicked(|| Ok(backend.info().clone())) {
+            Ok(info) => info,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
         let (sender, commands) = mpsc::unbounded_channel();
         let settings = match settle(&info) {
             Ok(settings) => Arc::new(settings),
             Err(error) => {
                 let _ = ready.send(Err(error));
-                return drop(guarded(backend.close()).await);
+                return drop(guarded(async { backend.close().await }).await);
             }
         };
         let last_answer = clock.now();
         let keeper = Self {
             backend,
+            info: info.clone(),
             settings: settings.clone(),
             clock,
             commands,
@@ -101,7 +106,10 @@ impl Keeper {
         };
         let events = match unpanicked(|| Ok(keeper.backend.events())) {
             Ok(events) => events,
-            Err(error) => return drop(ready.send(Err(error))),
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return drop(guarded(async { keeper.backend.close().await }).await);
+            }
         };
         // A caller that went away meanwhile has dropped the only handle, which ends the keeper.
         let _ = ready.send(Ok(Ready { info, settings, commands: sender }));

@@ -57,7 +57,7 @@ impl Keeper {
 
     pub(crate) fn withdrawn(&mut self, claim: ClaimId, answer: Result<Withdrawn>) {
         let now = self.clock.now();
-        let grace = self.backend.info().grace;
+        let grace = self.info.grace;
         let Some(entry) = self.claims.get_mut(claim) else { return };
         entry.busy = false;
         let error = match answer {

@@ -51,13 +51,12 @@ impl Keeper {
 
     /// Renews all claims whose time has come or comes soon.
     pub(crate) fn renew_batch(&mut self, now: Instant) {
-        let soon = now + self.settings.ttl / 12;
         let mut batch: Vec<ClaimRef> = Vec::new();
         let mut were_held: Vec<bool> = Vec::new();
-        for claim in self.claims.due_by(soon) {
+        for claim in self.claims.due_by(now + self.settings.ttl / 12) {
             let Some(entry) = self.claims.get_mut(claim) else { continue };
             let renewable = matches!(entry.phase, Phase::Queued | Phase::Confirming | Phase::Held);
-            if !renewable || entry.renew_at() > soon {
+            if !renewable || entry.renew_at() > now + entry.granted_ttl() / 12 {
                 continue;
             }
             entry.renewing_since = Some(now);

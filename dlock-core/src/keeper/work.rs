@@ -94,8 +94,7 @@ impl Keeper {
     }
 
     pub(crate) fn require(&self, capability: Capability) -> Result<()> {
-        let info = self.backend.info();
-        info.capabilities.require(capability, info.scheme)
+        self.info.capabilities.require(capability, self.info.scheme)
     }
 
     /// Sends off a request about one claim.
