@@ -86,6 +86,8 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// - Repeated for a claim that is registered, it answers for the claim as it stands. The life
     ///   in the answer is that of this request only if it reset the server's timer, otherwise
     ///   that of the last answered request which did.
+    /// - Repeated for a claim that was registered and has lapsed, it registers it anew at the end of
+    ///   the line, or answers `Lost`; it never answers from what was remembered of it.
     ///
     /// # Errors
     /// `Mismatch` when a live claim before it uses the name in a mode that cannot be combined,

@@ -66,7 +66,8 @@ impl RedisBackend {
             ttl: TtlBounds { min: Duration::from_millis(200), max: Duration::from_secs(30 * 24 * 3600) },
             grace: Duration::from_secs(1),
             tokens: TokenGuarantee::BestEffort,
-            request_timeout: config.request_timeout(),
+            // A request may take the native way, find the name taken, and go on to the script.
+            request_timeout: config.request_timeout() * 3,
             // A push is lost only with its connection, which is then rebuilt and everything renewed.
             missed_event_bound: config.request_timeout() + Duration::from_secs(1),
         };

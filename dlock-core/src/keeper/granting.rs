@@ -87,6 +87,10 @@ impl Keeper {
             entry.repeat_later(now);
             return self.claims.reschedule(claim);
         }
+        if error.kind() == ErrorKind::Lost {
+            // A request before had landed, and its claim has lapsed since.
+            return self.start_over(claim);
+        }
         tracing::debug!(parent: &entry.span, %error, "the request failed");
         entry.slot.failed(&entry.attempt, error);
         self.leave_nothing(claim);

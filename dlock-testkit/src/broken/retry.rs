@@ -1,6 +1,6 @@
 //! Defects in repeating a request whose answer was lost.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -19,6 +19,22 @@ impl Flaw for RetriesWithAFreshId {
         let answer = inner.request(claim, queue).await?;
         inner.request(&Claim { id: ClaimId::random(), ..claim.clone() }, Queue::Yes).await?;
         Ok(answer)
+    }
+}
+
+/// A repeated request is answered from memory.
+#[derive(Debug, Default)]
+pub struct RemembersTheFirstAnswer {
+    answers: Mutex<HashMap<ClaimId, Requested>>,
+}
+
+#[async_trait]
+impl Flaw for RemembersTheFirstAnswer {
+    async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
+        let known = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&claim.id).copied();
+        let answer = inner.request(claim, queue).await?;
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).entry(claim.id).or_insert(answer);
+        Ok(known.unwrap_or(answer))
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use dlock_core::{Capability, ErrorKind, Fence, Guard, LeaseState, Loss, Token};
+use dlock_core::{Capability, ErrorKind, Fence, Guard, LeaseState, Loss, Queue, Renewal, Requested, Token, Why};
 
 use crate::broken::cleanup::CancelForgotten;
 use crate::broken::lives::{OnlyReleasesCount, ShortLived, TakesOldForDead};
 use crate::broken::release::ReleaseByName;
-use crate::broken::retry::RepetitionsAdd;
+use crate::broken::retry::{RemembersTheFirstAnswer, RepetitionsAdd};
 use crate::broken::storing::GoneLooksAlive;
+use crate::cases::by_hand::claim;
 use crate::{Case, Lab, Need};
 
 const GROUP: &str = "faults";
@@ -26,6 +27,8 @@ pub(super) const CASES: &[Case] = &[
     case!([58] a_cut_longer_than_the_ttl_is_a_loss_before_the_successor_is_granted, needs [Need::TtlLife],
         trips on ShortLived),
     case!([61] an_acquire_whose_replies_got_lost_is_applied_once, needs [], trips on RepetitionsAdd::default()),
+    case!([61] a_request_repeated_after_its_claim_lapsed_is_no_hold, needs [Need::TtlLife],
+        trips on RemembersTheFirstAnswer::default()),
     case!([62] a_release_whose_reply_got_lost_never_frees_the_successor, needs [], trips on ReleaseByName),
     case!([64] an_acquire_that_failed_after_it_landed_leaves_nothing, needs [], trips on CancelForgotten),
     case!([66] a_waiter_whose_claim_was_ended_stands_in_line_again, needs [Need::Capability(Capability::Break)],
@@ -185,6 +188,22 @@ async fn an_acquire_whose_replies_got_lost_is_applied_once(lab: Arc<Lab>) {
     for guard in [guard, next] {
         guard.release().await.unwrap();
     }
+    lab.until_empty().await;
+}
+
+async fn a_request_repeated_after_its_claim_lapsed_is_no_hold(lab: Arc<Lab>) {
+    let (backend, rival) = (lab.backend().await, lab.client().await);
+    let claim = claim(&lab, "a");
+    assert!(matches!(backend.request(&claim, Queue::Yes).await, Ok(Requested::Held(..))), "the name was free");
+    // Nobody renews it, so that the rival is granted.
+    let guard = lab.soon("the claim lapses", rival.lock("a").unwrap().acquire()).await.unwrap();
+    let again = backend.request(&claim, Queue::Yes).await;
+    assert!(!matches!(again, Ok(Requested::Held(..))), "two would hold: {again:?}");
+    let renewed = backend.renew(&[claim.to_ref()]).await.remove(0);
+    assert!(!matches!(renewed, Ok(Renewal::Alive { grant: Some(_), .. })), "two would hold: {renewed:?}");
+    assert!(guard.is_held());
+    backend.withdraw(&claim.to_ref(), Why::Cancel).await.unwrap();
+    guard.release().await.unwrap();
     lab.until_empty().await;
 }
 
