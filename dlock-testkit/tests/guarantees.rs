@@ -10,23 +10,6 @@ use dlock_testkit::cases;
 
 const DOCUMENT: &str = include_str!("../../docs/guarantees.md");
 
-/// All there are.
-const CAPABILITIES: [Capability; 13] = [
-    Capability::Exclusive,
-    Capability::Shared,
-    Capability::Permits,
-    Capability::Downgrade,
-    Capability::Fifo,
-    Capability::Push,
-    Capability::PushLoss,
-    Capability::ProcessLife,
-    Capability::PredecessorFate,
-    Capability::List,
-    Capability::Break,
-    Capability::CrossProcess,
-    Capability::TokensSurviveRestart,
-];
-
 #[test]
 fn every_case_that_is_named_exists() {
     let cases: BTreeSet<String> = cases::all().iter().map(dlock_testkit::Case::name).collect();
@@ -95,7 +78,7 @@ fn check(info: &BackendInfo) {
     let documented: BTreeSet<&str> = offers[0].split("; ").filter(|what| *what != "nothing").collect();
     // Whether the file backend pushes depends on the system that it runs on.
     let depends = |one: &Capability| info.scheme == "file" && matches!(one, Capability::Push | Capability::PushLoss);
-    let lacks = CAPABILITIES.into_iter().filter(|one| !info.capabilities.has(*one) && !depends(one));
+    let lacks = Capability::ALL.into_iter().filter(|one| !info.capabilities.has(*one) && !depends(one));
     let lacks: Vec<String> = lacks.map(|one| one.to_string()).collect();
     assert_eq!(documented, lacks.iter().map(String::as_str).collect(), "{}", info.scheme);
 }

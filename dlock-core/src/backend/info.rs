@@ -88,22 +88,6 @@ pub enum Capability {
     TokensSurviveRestart,
 }
 
-const ALL: [Capability; 13] = [
-    Capability::Exclusive,
-    Capability::Shared,
-    Capability::Permits,
-    Capability::Downgrade,
-    Capability::Fifo,
-    Capability::Push,
-    Capability::PushLoss,
-    Capability::ProcessLife,
-    Capability::PredecessorFate,
-    Capability::List,
-    Capability::Break,
-    Capability::CrossProcess,
-    Capability::TokensSurviveRestart,
-];
-
 /// A set of [`Capability`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities(u32);
@@ -124,7 +108,7 @@ impl Capabilities {
     /// All that is offered.
     pub fn iter(&self) -> impl Iterator<Item = Capability> {
         let set = *self;
-        ALL.into_iter().filter(move |one| set.has(*one))
+        Capability::ALL.into_iter().filter(move |one| set.has(*one))
     }
 
     /// The same set without `one`.
@@ -135,6 +119,23 @@ impl Capabilities {
 }
 
 impl Capability {
+    /// All there are.
+    pub const ALL: [Self; 13] = [
+        Self::Exclusive,
+        Self::Shared,
+        Self::Permits,
+        Self::Downgrade,
+        Self::Fifo,
+        Self::Push,
+        Self::PushLoss,
+        Self::ProcessLife,
+        Self::PredecessorFate,
+        Self::List,
+        Self::Break,
+        Self::CrossProcess,
+        Self::TokensSurviveRestart,
+    ];
+
     /// What a claim in `mode` needs.
     #[must_use]
     pub fn for_mode(mode: Mode) -> Self {
