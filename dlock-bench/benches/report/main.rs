@@ -12,7 +12,7 @@ mod usage;
 mod waiting;
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         writeln!(report, "{text}").expect("a string takes what is written");
     }
     let Some(path) = options.write else { return ExitCode::SUCCESS };
+    // Cargo runs benchmarks in their package's folder; what is named here is seen from the repository.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     let old = std::fs::read_to_string(&path).unwrap_or_default();
     let intro = old.split_inclusive('\n').take_while(|line| !line.starts_with("## ")).collect::<String>();
     match std::fs::write(&path, format!("{intro}{}", report.trim_end().to_owned() + "\n")) {
