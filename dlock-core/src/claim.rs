@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,7 @@ impl Metadata {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             label: cut(label, Self::MAX_LABEL_BYTES).to_owned(),
-            host: cut(&rustix::system::uname().nodename().to_string_lossy(), 255).to_owned(),
+            host: host().to_owned(),
             process: std::process::id(),
             since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         }
@@ -160,6 +161,12 @@ impl Claim {
 fn preview(stored: &[u8]) -> String {
     let text = String::from_utf8_lossy(&stored[..stored.len().min(60)]).into_owned();
     format!("{text:?} ({} bytes)", stored.len())
+}
+
+/// This machine's name, asked for once: every acquire names it.
+fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| cut(&rustix::system::uname().nodename().to_string_lossy(), 255).to_owned())
 }
 
 fn cut(text: &str, bytes: usize) -> &str {

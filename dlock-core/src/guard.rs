@@ -197,7 +197,7 @@ impl Guard {
         self.released = true;
         let held = self.hold.cell.check();
         match self.hold.slot.drop_guard(&self.hold.cell) {
-            Left::InUse(_) => held,
+            Left::InUse => held,
             Left::Unused => {
                 let withdrawn = self.hold.client.release(self.hold.cell.claim);
                 held?;

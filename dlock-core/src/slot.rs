@@ -57,8 +57,8 @@ pub(crate) enum Step {
 /// What is left to do after a guard or a waiting future went away.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Others of this owner still count on the claim.
-    InUse(u32),
+    /// Others of this owner still count on the claim, or it is somebody else's business by now.
+    InUse,
     /// Nobody does: the claim is to be withdrawn.
     Unused,
 }
@@ -140,7 +140,7 @@ impl Slot {
                 *waiting -= 1;
                 *waiting + *guards
             }
-            _ => return Left::InUse(0),
+            _ => return Left::InUse,
         };
         self.settle(&mut state, left)
     }
@@ -153,7 +153,7 @@ impl Slot {
                 *guards -= 1;
                 *guards + *waiting
             }
-            _ => return Left::InUse(0),
+            _ => return Left::InUse,
         };
         self.settle(&mut state, left)
     }
@@ -262,7 +262,7 @@ impl Slot {
 
     fn settle(&self, state: &mut State, left: u32) -> Left {
         if left > 0 {
-            return Left::InUse(left);
+            return Left::InUse;
         }
         *state = State::Idle;
         self.changed.notify_waiters();

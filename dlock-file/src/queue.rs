@@ -73,7 +73,7 @@ impl<'a> Queue<'a> {
         queue.entries.sort_unstable_by_key(|entry| (entry.place, entry.id));
         if queue.is_empty() && !others && fs::metadata(&queue.bucket).is_ok_and(|bucket| bucket.len() > BLOATED) {
             // Only ever inside the control lock, where files are made too.
-            fs::remove_dir(&queue.bucket).unwrap_or_default();
+            let _ = fs::remove_dir(&queue.bucket);
         }
         Ok(queue)
     }

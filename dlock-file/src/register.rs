@@ -66,7 +66,8 @@ impl Room {
         // Somebody may have deleted the directory since the queue was read, and others may have begun
         // anew in it. Whoever enters after this finds the claim.
         if !section.is_valid() {
-            fs::remove_file(&path).unwrap_or_default();
+            // What cannot be removed is not locked once this returns, and swept as dead.
+            let _ = fs::remove_file(&path);
             return Err(Error::new(
                 ErrorKind::Unavailable,
                 "the lock directory was deleted in the middle of a request; try again",

@@ -168,7 +168,7 @@ impl Room {
 
     pub(crate) fn tell(&self, event: Event) {
         // Nobody listens any more when the keeper has gone; then nobody needs to know.
-        self.events.unbounded_send(event).unwrap_or_default();
+        let _ = self.events.unbounded_send(event);
     }
 }
 

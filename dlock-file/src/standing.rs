@@ -117,7 +117,8 @@ pub(crate) fn describe(path: &Path, problem: &str) -> Result<Option<DamagedEntry
     if kind.is_file() {
         let opened = File::options().read(true).custom_flags(careful()).open(path);
         if let Ok(file) = opened {
-            file.take(LONGEST).read_to_end(&mut content).unwrap_or_default();
+            // What cannot be read is described by the rest.
+            let _ = file.take(LONGEST).read_to_end(&mut content);
         }
     }
     let letter = match () {

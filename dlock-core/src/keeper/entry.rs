@@ -26,6 +26,13 @@ pub(crate) enum Phase {
     Ending(Why),
 }
 
+impl Phase {
+    /// Whether the service is to be kept from dropping the claim.
+    pub(crate) fn is_renewed(self) -> bool {
+        matches!(self, Self::Queued | Self::Confirming | Self::Held)
+    }
+}
+
 /// One claim in the keeper's care.
 pub(crate) struct Entry {
     pub(crate) claim: Claim,

@@ -26,7 +26,6 @@ impl Keeper {
             Phase::Held if entry.has_lapsed(now) => self.lose(claim, Loss::Deadline),
             Phase::Held if entry.hold_until.is_some_and(|until| until <= now) => self.retire(claim, Loss::MaxHold),
             Phase::Held if entry.collect_by.is_some_and(|by| by <= now) => {
-                entry.collect_by = None;
                 if entry.slot.take_back(&entry.attempt) {
                     tracing::info!(parent: &entry.span, "nobody collected the grant");
                     self.end(claim, Why::Cancel);
@@ -55,8 +54,7 @@ impl Keeper {
         let mut were_held: Vec<bool> = Vec::new();
         for claim in self.claims.due_by(now + self.settings.ttl / 12) {
             let Some(entry) = self.claims.get_mut(claim) else { continue };
-            let renewable = matches!(entry.phase, Phase::Queued | Phase::Confirming | Phase::Held);
-            if !renewable || entry.renew_at() > now + entry.granted_ttl() / 12 {
+            if !entry.phase.is_renewed() || entry.renew_at() > now + entry.granted_ttl() / 12 {
                 continue;
             }
             entry.renewing_since = Some(now);
@@ -87,7 +85,7 @@ impl Keeper {
         let Some(entry) = self.claims.get_mut(claim) else { return };
         entry.renewing_since = None;
         entry.last_touched = now;
-        if !matches!(entry.phase, Phase::Queued | Phase::Confirming | Phase::Held) {
+        if !entry.phase.is_renewed() {
             return;
         }
         let (life, grant, recheck) = match answer {

@@ -81,7 +81,7 @@ impl Table {
         taken
     }
 
-    /// Those that want a turn at or before `until`, and those with none to come before then.
+    /// Those that want a turn at or before `until`.
     pub(crate) fn due_by(&self, until: Instant) -> Vec<ClaimId> {
         self.due.iter().take_while(|(at, _)| *at <= until).map(|(_, claim)| *claim).collect()
     }

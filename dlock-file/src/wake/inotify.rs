@@ -92,7 +92,7 @@ impl Watcher {
             if claims.is_empty() {
                 watches.by_watch.remove(&watch);
                 // The kernel may have dropped it already, with the file.
-                inotify::remove_watch(inotify.get_ref(), watch).unwrap_or_default();
+                let _ = inotify::remove_watch(inotify.get_ref(), watch);
             }
         }
     }
