@@ -22,6 +22,7 @@ pub mod waiting;
 pub mod waking;
 
 use std::fmt::Debug;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use dlock_core::{
@@ -77,6 +78,11 @@ pub trait Flaw: Debug + Send + Sync + 'static {
     fn event(&self, event: Event) -> Option<Event> {
         Some(event)
     }
+}
+
+/// What a flaw remembers, also after a case has panicked.
+fn locked<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// No defect at all.

@@ -1,11 +1,12 @@
 //! Defects in who is let in.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dlock_core::{Claim, LockBackend, LockName, Queue, Requested, Result};
 
+use super::locked;
 use crate::Flaw;
 
 /// A try that is refused stays in line.
@@ -31,13 +32,13 @@ pub struct RefusalSticks {
 #[async_trait]
 impl Flaw for RefusalSticks {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        let known = self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&claim.name);
+        let known = locked(&self.refused).contains(&claim.name);
         if known && queue == Queue::No {
             return Ok(Requested::Refused);
         }
         let answer = inner.request(claim, queue).await?;
         if answer == Requested::Refused {
-            self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.name.clone());
+            locked(&self.refused).insert(claim.name.clone());
         }
         Ok(answer)
     }

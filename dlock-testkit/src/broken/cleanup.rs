@@ -1,6 +1,6 @@
 //! Defects in what becomes of claims that nobody wants any more.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dlock_core::{
@@ -8,6 +8,7 @@ use dlock_core::{
 };
 use dlock_core::{Why, Withdrawn};
 
+use super::locked;
 use crate::Flaw;
 
 /// A waiter that goes away stays in line: only releases are carried out.
@@ -53,7 +54,7 @@ pub struct CancelSeversTheLine {
 
 impl CancelSeversTheLine {
     fn is_severed(&self) -> bool {
-        *self.severed.lock().unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.severed)
     }
 }
 
@@ -61,7 +62,7 @@ impl CancelSeversTheLine {
 impl Flaw for CancelSeversTheLine {
     async fn withdraw(&self, inner: &dyn LockBackend, claim: &ClaimRef, why: Why) -> Result<Withdrawn> {
         if why == Why::Cancel {
-            *self.severed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            *locked(&self.severed) = true;
         }
         inner.withdraw(claim, why).await
     }
@@ -85,7 +86,7 @@ pub struct OrphansLiveOn {
 
 impl OrphansLiveOn {
     async fn keep_alive(&self, inner: &dyn LockBackend) {
-        let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let orphans = locked(&self.orphans).clone();
         drop(inner.renew(&orphans).await);
     }
 }
@@ -96,7 +97,7 @@ impl Flaw for OrphansLiveOn {
         if why == Why::Break {
             return inner.withdraw(claim, why).await;
         }
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).push(claim.clone());
+        locked(&self.orphans).push(claim.clone());
         Ok(Withdrawn::Removed)
     }
 

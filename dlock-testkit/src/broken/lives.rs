@@ -1,7 +1,7 @@
 //! Defects in how long claims live.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use dlock_core::{Claim, ClaimId, ClaimRef, Life, LockBackend, LockName, Queue, R
 use dlock_core::{Predecessor, Withdrawn};
 
 use super::cleanup::without_grant;
+use super::locked;
 use crate::Flaw;
 
 /// The service keeps claims for two fifths of the ttl that it says it granted.
@@ -37,13 +38,13 @@ pub struct WaitsForTheDeadAgain {
 #[async_trait]
 impl Flaw for WaitsForTheDeadAgain {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id, claim.to_ref());
+        locked(&self.waiting).insert(claim.id, claim.to_ref());
         inner.request(claim, queue).await
     }
 
     async fn withdraw(&self, inner: &dyn LockBackend, claim: &ClaimRef, why: Why) -> Result<Withdrawn> {
         let known: Vec<ClaimRef> = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = locked(&self.waiting);
             waiting.remove(&claim.id);
             waiting.values().filter(|other| other.name == claim.name).cloned().collect()
         };
@@ -95,7 +96,7 @@ pub struct TakesOldForDead {
 impl Flaw for TakesOldForDead {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
         let since = {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = locked(&self.seen);
             *seen.entry(claim.name.clone()).or_insert_with(Instant::now)
         };
         if since.elapsed() > claim.ttl {

@@ -1,13 +1,14 @@
 //! Defects in who hears that a claim is gone.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dlock_core::{
     Claim, ClaimId, ClaimRef, Clock, Event, Grant, Life, LockBackend, Queue, Renewal, Requested, Result, Why, Withdrawn,
 };
 
+use super::locked;
 use crate::Flaw;
 
 /// A claim that somebody else removed is still reported as alive to the client that made it.
@@ -18,11 +19,11 @@ pub struct Hidden {
 
 impl Hidden {
     fn remember(&self, claim: ClaimId, grant: Grant) {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner).insert(claim, grant);
+        locked(&self.grants).insert(claim, grant);
     }
 
     fn grant(&self, claim: ClaimId) -> Option<Grant> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner).get(&claim).copied()
+        locked(&self.grants).get(&claim).copied()
     }
 }
 
@@ -100,14 +101,14 @@ pub struct RenewsTheDead {
 #[async_trait]
 impl Flaw for RenewsTheDead {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(claim.to_ref());
+        locked(&self.seen).push(claim.to_ref());
         inner.request(claim, queue).await
     }
 
     async fn renew(&self, inner: &dyn LockBackend, claims: &[ClaimRef]) -> Vec<Result<Renewal>> {
         let mut all = claims.to_vec();
         {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let seen = locked(&self.seen);
             all.extend(seen.iter().filter(|claim| !claims.contains(claim)).cloned());
         }
         let mut answers = inner.renew(&all).await;

@@ -1,11 +1,12 @@
 //! Defects in how names are told apart.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dlock_core::{Claim, ClaimRef, LockBackend, LockName, Mode, Queue, Requested, Result, Why, Withdrawn};
 
 use super::collision::KeyedBy;
+use super::locked;
 use crate::Flaw;
 
 /// Case is ignored.
@@ -60,7 +61,7 @@ pub struct NamespacesShared {
 impl Flaw for NamespacesShared {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
         {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut taken = locked(&self.taken);
             let same = |name: &LockName| taken.iter().any(|other| other.name == *name && other.id != claim.id);
             if same(&claim.name) {
                 return Ok(Requested::Refused);
@@ -71,7 +72,7 @@ impl Flaw for NamespacesShared {
     }
 
     async fn withdraw(&self, inner: &dyn LockBackend, claim: &ClaimRef, why: Why) -> Result<Withdrawn> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other.id != claim.id);
+        locked(&self.taken).retain(|other| other.id != claim.id);
         inner.withdraw(claim, why).await
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use dlock_core::{
     Claim, ClaimId, ClaimRef, Event, LockBackend, Mode, Queue, Renewal, Requested, Result, Why, Withdrawn,
 };
 
+use super::locked;
 use crate::Flaw;
 
 /// One permit more is given out than there are.
@@ -70,7 +71,7 @@ impl WaitsForItsNeighbour {
     }
 
     fn neighbours(&self) -> MutexGuard<'_, HashMap<ClaimId, ClaimId>> {
-        self.neighbours.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.neighbours)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Defects in how shared claims stand beside each other and beside exclusive ones.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use dlock_core::{
@@ -9,6 +9,7 @@ use dlock_core::{
     Why, Withdrawn,
 };
 
+use super::locked;
 use crate::Flaw;
 
 /// Readers are taken for writers.
@@ -57,7 +58,7 @@ impl Overlooks {
     }
 
     fn place(&self, claim: &ClaimRef) -> ClaimRef {
-        let stands_aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner).contains(&claim.id);
+        let stands_aside = locked(&self.aside).contains(&claim.id);
         if stands_aside { ClaimRef { name: aside(&claim.name), ..claim.clone() } } else { claim.clone() }
     }
 }
@@ -69,7 +70,7 @@ impl Flaw for Overlooks {
         if !self.steps_aside(claim, &state) {
             return inner.request(claim, queue).await;
         }
-        self.aside.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id);
+        locked(&self.aside).insert(claim.id);
         inner.request(&Claim { name: aside(&claim.name), ..claim.clone() }, queue).await
     }
 
@@ -103,7 +104,7 @@ impl OneReaderAtATime {
     }
 
     fn line(&self) -> MutexGuard<'_, ReaderLine> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.line)
     }
 }
 
@@ -155,7 +156,7 @@ impl OneEntryForAllReaders {
     }
 
     fn readers(&self) -> MutexGuard<'_, HashMap<LockName, HashSet<ClaimId>>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.readers)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Defects in keeping claims alive.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use dlock_core::{
     Claim, ClaimId, ClaimRef, Clock, Gone, Grant, Life, LockBackend, Metadata, Queue, Renewal, Requested, Result,
 };
 
+use super::locked;
 use crate::Flaw;
 
 /// A renewal only says that all is well; the service never hears of it.
@@ -22,13 +23,13 @@ impl Flaw for RenewsNothing {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
         let answer = inner.request(claim, queue).await?;
         if let Requested::Held(grant, _) = answer {
-            self.grants.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id, grant);
+            locked(&self.grants).insert(claim.id, grant);
         }
         Ok(answer)
     }
 
     async fn renew(&self, _inner: &dyn LockBackend, claims: &[ClaimRef]) -> Vec<Result<Renewal>> {
-        let (now, grants) = (Clock::system().now(), self.grants.lock().unwrap_or_else(PoisonError::into_inner));
+        let (now, grants) = (Clock::system().now(), locked(&self.grants));
         claims
             .iter()
             .map(|claim| {
@@ -70,12 +71,12 @@ pub struct RenewsAllItEverMade {
 #[async_trait]
 impl Flaw for RenewsAllItEverMade {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(claim.clone());
+        locked(&self.made).push(claim.clone());
         inner.request(claim, queue).await
     }
 
     async fn renew(&self, inner: &dyn LockBackend, claims: &[ClaimRef]) -> Vec<Result<Renewal>> {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let made = locked(&self.made).clone();
         for claim in made {
             if let Err(error) = inner.request(&claim, Queue::Yes).await {
                 return vec![Err(error); claims.len()];

@@ -1,11 +1,12 @@
 //! Defects in repeating a request whose answer was lost.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dlock_core::{Claim, ClaimId, LockBackend, Queue, Requested, Result};
 
+use super::locked;
 use crate::Flaw;
 
 /// The first answer is taken for lost, and the request repeated under a fresh id: the first claim
@@ -31,9 +32,9 @@ pub struct RemembersTheFirstAnswer {
 #[async_trait]
 impl Flaw for RemembersTheFirstAnswer {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        let known = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&claim.id).copied();
+        let known = locked(&self.answers).get(&claim.id).copied();
         let answer = inner.request(claim, queue).await?;
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).entry(claim.id).or_insert(answer);
+        locked(&self.answers).entry(claim.id).or_insert(answer);
         Ok(known.unwrap_or(answer))
     }
 }
@@ -47,7 +48,7 @@ pub struct RepetitionsAdd {
 #[async_trait]
 impl Flaw for RepetitionsAdd {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id);
+        let is_new = locked(&self.seen).insert(claim.id);
         let id = if is_new { claim.id } else { ClaimId::random() };
         inner.request(&Claim { id, ..claim.clone() }, queue).await
     }

@@ -1,8 +1,8 @@
 //! Defects in what is stored, and in what is made of stored things that are no claims.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use dlock_core::{
     Withdrawn,
 };
 
+use super::locked;
 use crate::Flaw;
 
 /// Each release leaves something behind.
@@ -74,13 +75,13 @@ impl Flaw for GoneLooksAlive {
             Requested::Refused => return Ok(answer),
         };
         let alive = Renewal::Alive { life, grant, recheck: None };
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id, alive);
+        locked(&self.last).insert(claim.id, alive);
         Ok(answer)
     }
 
     async fn renew(&self, inner: &dyn LockBackend, claims: &[ClaimRef]) -> Vec<Result<Renewal>> {
         let mut answers = inner.renew(claims).await;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = locked(&self.last);
         for (claim, answer) in claims.iter().zip(&mut answers) {
             match answer {
                 Ok(Renewal::Gone(_)) => {

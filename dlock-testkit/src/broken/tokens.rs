@@ -1,7 +1,7 @@
 //! Defects in fencing tokens.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use dlock_core::{
@@ -9,6 +9,7 @@ use dlock_core::{
     Withdrawn,
 };
 
+use super::locked;
 use crate::Flaw;
 
 /// Tokens are not minted once per grant by one counter, but by some careless rule.
@@ -63,7 +64,7 @@ impl Miscounts {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.known)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Defects in how a claim waits for its turn.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use dlock_core::{
     Claim, ClaimId, ClaimRef, Error, ErrorKind, Event, Landed, LockBackend, Queue, Renewal, Requested, Result, Why,
 };
 
+use super::locked;
 use crate::Flaw;
 
 /// A request is answered only when it is granted, however long that takes.
@@ -50,7 +51,7 @@ pub struct GrantIsNeverTold {
 
 impl GrantIsNeverTold {
     fn hides(&self, claim: ClaimId) -> bool {
-        self.queued.lock().unwrap_or_else(PoisonError::into_inner).contains(&claim)
+        locked(&self.queued).contains(&claim)
     }
 }
 
@@ -59,7 +60,7 @@ impl Flaw for GrantIsNeverTold {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
         let answer = inner.request(claim, queue).await?;
         if let Requested::Queued(_) = answer {
-            self.queued.lock().unwrap_or_else(PoisonError::into_inner).insert(claim.id);
+            locked(&self.queued).insert(claim.id);
         }
         Ok(answer)
     }

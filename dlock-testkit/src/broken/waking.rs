@@ -1,7 +1,7 @@
 //! Defects in how waiters learn that it is their turn, and in whose turn it is.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use dlock_core::{
 };
 
 use super::cleanup::without_grant;
+use super::locked;
 use crate::Flaw;
 
 /// A renewal never tells of a grant: a notification that got lost is lost for good.
@@ -70,7 +71,7 @@ pub struct ServesTheNewestFirst {
 #[async_trait]
 impl Flaw for ServesTheNewestFirst {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        let older = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let older = locked(&self.waiting).clone();
         for waiter in older.iter().filter(|waiter| waiter.name == claim.name) {
             inner.withdraw(&waiter.to_ref(), Why::Cancel).await?;
         }
@@ -79,13 +80,13 @@ impl Flaw for ServesTheNewestFirst {
             inner.request(waiter, Queue::Yes).await?;
         }
         if let Requested::Queued(_) = answer {
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(claim.clone());
+            locked(&self.waiting).push(claim.clone());
         }
         Ok(answer)
     }
 
     async fn withdraw(&self, inner: &dyn LockBackend, claim: &ClaimRef, why: Why) -> Result<Withdrawn> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).retain(|waiter| waiter.id != claim.id);
+        locked(&self.waiting).retain(|waiter| waiter.id != claim.id);
         inner.withdraw(claim, why).await
     }
 }
