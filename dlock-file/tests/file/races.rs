@@ -40,10 +40,14 @@ fn a_release_in_the_middle_of_a_look_is_not_taken_for_a_death() {
 fn a_directory_deleted_over_and_over_never_has_two_holders() {
     let dir = tempfile::tempdir().unwrap();
     let own = dir.path().join("dlock");
-    let done = AtomicBool::new(false);
+    let (connected, done) = (AtomicBool::new(false), AtomicBool::new(false));
     let deadline = Instant::now() + Duration::from_secs(4);
     thread::scope(|scope| {
         scope.spawn(|| {
+            // A client that connects in the moment of a deletion is refused, and not what is tried here.
+            while !connected.load(Ordering::Acquire) && Instant::now() < deadline {
+                thread::yield_now();
+            }
             while !done.load(Ordering::Relaxed) && Instant::now() < deadline + Duration::from_secs(5) {
                 let _ = std::fs::remove_dir_all(&own);
                 // A round takes about as long.
@@ -53,6 +57,7 @@ fn a_directory_deleted_over_and_over_never_has_two_holders() {
         scope.spawn(|| {
             on_a_runtime(async {
                 let (mut a, mut b) = (connect(dir.path()).await, connect(dir.path()).await);
+                connected.store(true, Ordering::Release);
                 let mut rounds = 0;
                 while Instant::now() < deadline {
                     let both = (claim("n", Exclusive), claim("n", Exclusive));
