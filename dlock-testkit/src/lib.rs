@@ -21,12 +21,18 @@ pub mod cancellation;
 mod case;
 #[expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 pub mod cases;
+pub mod chaos;
+pub mod check;
 mod faults;
 pub mod harness;
+pub mod history;
 mod lab;
+pub mod proxy;
 mod reach;
 pub mod servers;
+pub mod stores;
 mod subject;
+pub mod timeline;
 mod worker;
 
 pub use broken::Flaw;

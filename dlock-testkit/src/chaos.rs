@@ -1,0 +1,1 @@
+//! Runs clients under faults that a seed decides, and records what happens.

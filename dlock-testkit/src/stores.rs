@@ -1,0 +1,1 @@
+//! The stores that dlock ships, as subjects of the suite.
