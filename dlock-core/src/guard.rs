@@ -11,7 +11,9 @@ use futures::future::{Either, select};
 use crate::client::Client;
 use crate::lease::Cell;
 use crate::slot::{Left, Slot};
-use crate::{Capability, Error, ErrorKind, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token};
+use crate::{
+    Capability, Error, ErrorKind, Instant, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token,
+};
 
 /// A hold on a name. Dropping it releases in the background; [`Guard::release`] waits for that.
 ///
@@ -75,6 +77,14 @@ impl Guard {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.hold.cell.remaining().unwrap_or_default()
+    }
+
+    /// When the lease ended, if it is lost: its local deadline, or the moment at which the loss
+    /// became known if that was earlier. Compare with [`Clock::now`](crate::Clock::now) to see how
+    /// long this process went on without knowing. `None` while it is held.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.hold.cell.ended_at()
     }
 
     /// The lease as plain data.

@@ -26,6 +26,8 @@ pub(crate) struct Cell {
     valid_until: AtomicU64,
     doubtful: AtomicBool,
     loss: OnceLock<Loss>,
+    /// When validity ended, once it has.
+    ended: OnceLock<Instant>,
     lost: Notify,
 }
 
@@ -46,6 +48,7 @@ impl Cell {
             valid_until: AtomicU64::new(valid_until),
             doubtful: AtomicBool::new(false),
             loss: OnceLock::new(),
+            ended: OnceLock::new(),
             lost: Notify::new(),
         }
     }
@@ -118,7 +121,23 @@ impl Cell {
     /// Ends the lease now. The first cause stays.
     pub(crate) fn lose(&self, loss: Loss) {
         self.loss.get_or_init(|| loss);
-        self.valid_until.store(OVER, Ordering::Release);
+        let deadline = self.valid_until.swap(OVER, Ordering::AcqRel);
+        self.end(deadline);
+    }
+
+    /// When the lease ended, if it has.
+    pub(crate) fn ended_at(&self) -> Option<Instant> {
+        match self.deadline() {
+            Some(_) => None,
+            None => self.ended.get().copied().or_else(|| Some(self.clock.now())),
+        }
+    }
+
+    /// What follows once `deadline` has been replaced by [`OVER`].
+    fn end(&self, deadline: u64) {
+        if deadline != OVER {
+            self.ended.get_or_init(|| self.clock.now().min(Instant::from_nanos(deadline)));
+        }
         self.lost.notify_waiters();
     }
 
@@ -137,7 +156,8 @@ impl Cell {
                 _ => {
                     let ended = self.valid_until.compare_exchange(deadline, OVER, Ordering::AcqRel, Ordering::Acquire);
                     if ended.is_ok() {
-                        self.lose(Loss::Deadline);
+                        self.loss();
+                        self.end(deadline);
                     }
                 }
             }
@@ -166,6 +186,20 @@ mod tests {
         assert!(!cell.is_held());
         assert_eq!(cell.state(), LeaseState::Lost(Loss::Deadline));
         assert_eq!(cell.until_lost().await, Loss::Deadline);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_ends_at_its_deadline_or_when_its_loss_is_known() {
+        let clock = Clock::tokio();
+        let (late, early) = (cell(&clock, Duration::from_secs(10)), cell(&clock, Duration::from_secs(10)));
+        let deadline = clock.now() + Duration::from_secs(10);
+        assert_eq!(late.ended_at(), None);
+        clock.sleep(Duration::from_secs(3)).await;
+        let known = clock.now();
+        early.lose(Loss::Gone);
+        clock.sleep(Duration::from_secs(9)).await;
+        late.lose(Loss::Gone);
+        assert_eq!((early.ended_at(), late.ended_at()), (Some(known), Some(deadline)));
     }
 
     #[tokio::test(start_paused = true)]
