@@ -1,1 +1,5 @@
 //! Runs clients under faults that a seed decides, and records what happens.
+
+mod locker;
+
+pub use self::locker::{DlockLocker, Holding, Locker};
