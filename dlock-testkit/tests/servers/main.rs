@@ -1,0 +1,13 @@
+//! The servers that tests start: they serve, keep their data, and never outlive the tests.
+
+mod etcd;
+mod left_behind;
+mod process;
+mod redis;
+mod shared;
+mod talk;
+
+use std::time::Duration;
+
+/// How long anything may take on a very busy machine.
+const BOUND: Duration = Duration::from_secs(30);
