@@ -17,6 +17,7 @@ mod node;
 mod ports;
 mod probe;
 mod process;
+mod programs;
 mod redis;
 mod server;
 mod shared;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::kind::ETCD;
 use super::node::{Recipe, Site};
+use super::programs::Program;
 use super::shared::blocking;
 use super::{Node, Skip, probe};
 
 /// The program that is started.
-pub(crate) const PROGRAM: &str = "etcd";
+pub(crate) const PROGRAM: Program = Program::Installed("etcd");
 
 /// A running etcd cluster of one member; what can be done with it is on [`Node`].
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl EtcdBuilder {
     pub fn start_blocking(self) -> Etcd {
         match Node::start(self) {
             Ok(node) => Etcd { node: Arc::new(node) },
-            Err(error) => panic!("{PROGRAM} did not start: {error}"),
+            Err(error) => panic!("etcd did not start: {error}"),
         }
     }
 }
@@ -124,7 +125,7 @@ impl Recipe for EtcdBuilder {
         let client = format!("http://127.0.0.1:{}", site.ports[0]);
         let peer = format!("http://127.0.0.1:{}", site.ports[1]);
         let name = member_name(site);
-        let mut command = Command::new(PROGRAM);
+        let mut command = PROGRAM.command();
         command.current_dir(site.dir).args(["--name", &name, "--data-dir", "data"]);
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);

@@ -3,11 +3,10 @@
 use std::env;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::programs::Program;
 use super::{Server, Skip, etcd, probe, redis};
 
 /// How long a server given by URL may take until it serves.
@@ -23,7 +22,7 @@ pub(crate) const ETCD: Kind =
 pub(crate) struct Kind {
     /// Its name in `DLOCK_REQUIRE`, which is also the scheme of its URLs.
     name: &'static str,
-    program: &'static str,
+    program: Program,
     variable: &'static str,
     serves: fn(SocketAddr) -> io::Result<bool>,
 }
@@ -40,10 +39,18 @@ impl Kind {
     /// # Errors
     /// A [`Skip`] when not; where tests run against a given server even if the kind is required.
     pub(crate) fn require_installed(&self) -> Result<(), Skip> {
-        if is_installed(self.program) {
+        self.require(self.program)
+    }
+
+    /// Whether a server of the test's own can be started here with this program of its kind.
+    ///
+    /// # Errors
+    /// As [`Kind::require_installed`].
+    pub(crate) fn require(&self, program: Program) -> Result<(), Skip> {
+        if program.path().is_some() {
             return Ok(());
         }
-        let why = format!("{} is not installed", self.program);
+        let why = program.missing();
         if self.given().is_some() {
             return Err(Skip::announced(self.name, format!("{why}, and this test needs a server of its own")));
         }
@@ -81,15 +88,6 @@ fn etcd_serves(addr: SocketAddr) -> io::Result<bool> {
 /// Tools of etcd know their server by a plain `http` URL.
 fn dlock_url(scheme: &str, given: &str) -> String {
     given.strip_prefix("http://").map_or_else(|| given.to_owned(), |rest| format!("{scheme}://{rest}"))
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|dir| is_executable(&dir.join(program)))
-}
-
-fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A process that a test may stop, resume and kill.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -15,6 +15,9 @@ use super::Watchdog;
 /// Waits for a word before it becomes the program. That word is sent once the watchdog knows the
 /// process, so there is no moment at which killing the test process would leave it behind.
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
+
+/// A thread that the kernel cannot stop sooner is waiting for a device.
+const STOP_BOUND: Duration = Duration::from_secs(5);
 
 /// Where the standard output and error of a [`Process`] go.
 #[derive(Debug)]
@@ -74,9 +77,14 @@ impl Process {
         self.child().stdout.take()
     }
 
-    /// Stops it where it is (SIGSTOP). Returns once the signal has been sent.
+    /// Stops it where it is (SIGSTOP). Returns when it stands still, all of its threads: the signal
+    /// is sent at once, but a thread on another processor goes on until it takes notice.
     pub fn stop(&self) {
         self.signal(Signal::STOP);
+        let deadline = Instant::now() + STOP_BOUND;
+        while !stands_still(self.pid()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// Lets it go on (SIGCONT).
@@ -132,6 +140,18 @@ impl Drop for Process {
         self.kill();
         let _ = self.watchdog.forget();
     }
+}
+
+/// Whether each thread of the process is stopped, or has ended.
+fn stands_still(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let Ok(stat) = fs::read_to_string(thread.path().join("stat")) else { return true };
+        // The state follows the name, which stands in parentheses and may contain some itself
+        // (proc_pid_stat(5)): stopped, traced, zombie, dead.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        matches!(state, Some('T' | 't' | 'Z' | 'X'))
+    })
 }
 
 fn gated(command: &Command) -> Command {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::kind::REDIS;
 use super::node::{Recipe, Site};
+use super::programs::Program;
 use super::shared::blocking;
 use super::{Node, Skip, probe};
 
 /// The program that is started.
-pub(crate) const PROGRAM: &str = "redis-server";
+pub(crate) const PROGRAM: Program = Program::Installed("redis-server");
 
 /// A running Redis server; what can be done with it is on [`Node`].
 #[derive(Debug)]
@@ -111,7 +112,7 @@ impl RedisBuilder {
         let password = self.password.clone();
         match Node::start(self) {
             Ok(node) => Redis { node: Arc::new(node), password },
-            Err(error) => panic!("{PROGRAM} did not start: {error}"),
+            Err(error) => panic!("redis-server did not start: {error}"),
         }
     }
 }
@@ -134,7 +135,7 @@ impl Recipe for RedisBuilder {
     }
 
     fn command(&self, site: &Site<'_>) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = PROGRAM.command();
         command.current_dir(site.dir);
         command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", "", "--dir", "."]);
         if self.append_only {
