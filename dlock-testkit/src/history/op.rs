@@ -1,17 +1,6 @@
-//! A history, folded into operations.
+//! An operation: one attempt to hold a name, and what came of it.
 
 use dlock_core::Token;
-
-use super::Event;
-
-/// Everything that was recorded in a run.
-#[derive(Clone, Debug, Default)]
-pub struct History {
-    /// All events of all processes, by time.
-    pub events: Vec<Event>,
-    /// The operations, by the time of their invocation.
-    pub ops: Vec<Op>,
-}
 
 /// One attempt to hold a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,4 +81,33 @@ pub enum End {
     Abandoned,
     /// It was held to the end of the history.
     Open,
+}
+
+impl Op {
+    /// Its hold, if it held the name.
+    #[must_use]
+    pub fn hold(&self) -> Option<&Hold> {
+        match &self.outcome {
+            Outcome::Held(hold) => Some(hold),
+            _ => None,
+        }
+    }
+
+    /// When it stopped waiting; `None` if it waited to the end of the history.
+    #[must_use]
+    pub fn answered(&self) -> Option<u64> {
+        match &self.outcome {
+            Outcome::Held(hold) => Some(hold.since),
+            Outcome::Failed { at, .. } | Outcome::Unknown { at, .. } | Outcome::Abandoned { at } => Some(*at),
+            Outcome::Pending => None,
+        }
+    }
+}
+
+impl Hold {
+    /// Whether its holder could believe for any time at all that it held.
+    #[must_use]
+    pub fn was_believed(&self) -> bool {
+        self.since < self.until
+    }
 }

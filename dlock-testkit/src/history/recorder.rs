@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use dlock_core::Clock;
 
@@ -33,9 +33,10 @@ impl Recorder {
     /// a file is in order of time.
     ///
     /// # Panics
-    /// When the file cannot be written to: a history with a gap proves nothing.
+    /// When the file cannot be written to, and whenever it is called after that: a history with a gap
+    /// proves nothing, and nothing may follow a line that was cut off.
     pub fn record(&self, what: What) -> u64 {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock().expect("the history could be written before");
         let at = self.clock.now().as_nanos();
         let event = Event { at, process: self.process.clone(), what };
         let mut line = serde_json::to_vec(&event).expect("an event has only strings and numbers");
