@@ -74,6 +74,10 @@ pub enum What {
     Release {
         /// The operation.
         op: u64,
+        /// Until when it could have believed so at most; `None` as in `Ok`. Earlier than this
+        /// event where it stood still.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
     },
     /// The release has been answered.
     Released {
