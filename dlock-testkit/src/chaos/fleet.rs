@@ -1,0 +1,146 @@
+//! The worker processes of a run.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::deployment::Deployment;
+use super::line::Lines;
+use super::worker::{VARIABLE, WorkerConfig};
+use crate::history::{Recorder, What};
+use crate::servers::{Output, Process};
+
+/// How much of a worker's log is shown when it ends by itself.
+const LOG_TAIL: usize = 2_000;
+
+/// All workers, each behind lines of its own.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// What every worker is told; name, address and seed are each one's own.
+    config: WorkerConfig,
+    lab: Arc<Recorder>,
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// Its name in the history.
+    pub(super) name: String,
+    pub(super) process: Process,
+    pub(super) lines: Lines,
+    address: String,
+    /// How many came before it in its place.
+    predecessors: u64,
+}
+
+impl Fleet {
+    pub(super) fn start(
+        config: WorkerConfig,
+        size: usize,
+        deployment: &dyn Deployment,
+        lab: Arc<Recorder>,
+    ) -> io::Result<Self> {
+        let mut fleet = Self { config, lab, workers: Vec::new() };
+        for number in 0..size {
+            let lines = Lines::to(&deployment.servers())?;
+            let address = deployment.address(&lines.addrs());
+            let name = format!("w{number}");
+            let process = fleet.launch(&name, &address, number as u64)?;
+            fleet.workers.push(Worker { name, process, lines, address, predecessors: 0 });
+        }
+        Ok(fleet)
+    }
+
+    /// The worker that a fault with this random number hits.
+    pub(super) fn chosen(&self, choice: u64) -> &Worker {
+        &self.workers[self.index(choice)]
+    }
+
+    /// Kills the chosen worker.
+    pub(super) fn kill(&self, choice: u64) {
+        let worker = self.chosen(choice);
+        worker.process.kill();
+        self.lab.record(What::Gone { who: worker.name.clone() });
+    }
+
+    /// Starts a worker in the place of the chosen one, which has been killed.
+    pub(super) fn replace(&mut self, choice: u64) -> io::Result<()> {
+        let index = self.index(choice);
+        let generation = self.workers[index].predecessors + 1;
+        let name = format!("w{index}.{generation}");
+        let process = self.launch(&name, &self.workers[index].address, (generation << 32) + index as u64)?;
+        let worker = &mut self.workers[index];
+        worker.predecessors = generation;
+        worker.name = name;
+        worker.process = process;
+        Ok(())
+    }
+
+    /// Returns when all workers write their histories.
+    pub(super) async fn until_at_work(&self, bound: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + bound;
+        let is_at_work = |worker: &Worker| {
+            fs::read_to_string(self.config.dir.join(format!("{}.jsonl", worker.name)))
+                .is_ok_and(|history| history.contains(r#""event":"ok""#))
+        };
+        while !self.workers.iter().all(is_at_work) {
+            self.check()?;
+            if Instant::now() >= deadline {
+                return Err(io::Error::other(format!("not all workers hold anything within {bound:?}")));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// An error when a worker ended by itself.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self.workers.iter().find_map(|worker| Some((worker, worker.process.exit_status()?))) {
+            None => Ok(()),
+            Some((worker, status)) => {
+                let log = fs::read_to_string(self.log(&worker.name)).unwrap_or_default();
+                let tail = &log[log.floor_char_boundary(log.len().saturating_sub(LOG_TAIL))..];
+                Err(io::Error::other(format!("worker {} ended by itself with {status}: {tail}", worker.name)))
+            }
+        }
+    }
+
+    /// Asks all workers to finish what they began, and waits for that. Those that are not done
+    /// within the bound are killed; what they waited for stays pending in the history.
+    pub(super) async fn drain(self, bound: Duration) -> io::Result<()> {
+        self.workers.iter().for_each(|worker| worker.process.terminate());
+        let deadline = Instant::now() + bound;
+        let is_running = |worker: &&Worker| worker.process.exit_status().is_none();
+        while self.workers.iter().any(|worker| is_running(&worker)) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let failed = self.workers.iter().find_map(|worker| {
+            let status = worker.process.exit_status()?;
+            (!status.success()).then(|| format!("worker {} ended with {status}", worker.name))
+        });
+        failed.map_or(Ok(()), |failed| Err(io::Error::other(failed)))
+    }
+
+    fn launch(&self, name: &str, address: &str, salt: u64) -> io::Result<Process> {
+        let config = WorkerConfig {
+            process: name.to_owned(),
+            address: address.to_owned(),
+            seed: self.config.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ..self.config.clone()
+        };
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(VARIABLE, serde_json::to_string(&config)?);
+        Process::spawn(&command, Output::File(File::options().create(true).append(true).open(self.log(name))?))
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.config.dir.join(format!("{name}.log"))
+    }
+
+    fn index(&self, choice: u64) -> usize {
+        usize::try_from(choice % self.workers.len() as u64).expect("an index of a Vec")
+    }
+}

@@ -1,0 +1,72 @@
+//! The lines between one worker and the servers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::proxy::{Direction, Flow, Proxy};
+
+/// What can be wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFault {
+    /// Connections are reset, and new ones refused.
+    Cut,
+    /// Connections are reset, once.
+    Reset,
+    /// What the worker sends is swallowed.
+    DropRequests,
+    /// What the servers answer is swallowed.
+    DropReplies,
+    /// What the servers answer takes long.
+    DelayReplies,
+    /// What the worker sends arrives late, all at once.
+    HoldRequests,
+    /// What the servers answer arrives late, all at once.
+    HoldReplies,
+}
+
+/// One worker's relays, one for each server.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<Proxy>);
+
+impl Lines {
+    pub(super) fn to(servers: &[SocketAddr]) -> io::Result<Self> {
+        servers.iter().map(|server| Proxy::start(*server)).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Where the worker reaches the servers.
+    pub(super) fn addrs(&self) -> Vec<SocketAddr> {
+        self.0.iter().map(Proxy::addr).collect()
+    }
+
+    pub(super) fn spoil(&self, fault: LineFault, delay: Duration) {
+        for line in &self.0 {
+            match fault {
+                LineFault::Cut => line.cut(),
+                LineFault::Reset => line.close_connections(),
+                LineFault::DropRequests => line.set(Direction::ToServer, Flow::Drop),
+                LineFault::DropReplies => line.set(Direction::ToClient, Flow::Drop),
+                LineFault::DelayReplies => line.set(Direction::ToClient, Flow::Delay(delay)),
+                LineFault::HoldRequests => line.set(Direction::ToServer, Flow::Hold),
+                LineFault::HoldReplies => line.set(Direction::ToClient, Flow::Hold),
+            }
+        }
+    }
+
+    pub(super) fn heal(&self) {
+        self.0.iter().for_each(Proxy::heal);
+    }
+}
+
+impl LineFault {
+    /// All of them, with their names in reports.
+    pub(super) const ALL: [(Self, &'static str); 7] = [
+        (Self::Cut, "cut client"),
+        (Self::Reset, "reset client"),
+        (Self::DropRequests, "drop requests"),
+        (Self::DropReplies, "drop replies"),
+        (Self::DelayReplies, "delay replies"),
+        (Self::HoldRequests, "hold requests"),
+        (Self::HoldReplies, "hold replies"),
+    ];
+}
