@@ -51,7 +51,7 @@ impl<'a> Fold<'a> {
             What::Unknown { op, why } => self.answer(event, *op, Outcome::Unknown { at, why: why.clone() })?,
             What::Renewed { op, until } => self.hold(event, *op)?.renew(*until),
             What::Lost { op, until, why } => self.hold(event, *op)?.lose(at, *until, why),
-            What::Release { op } => self.hold(event, *op)?.release(at),
+            What::Release { op, until } => self.hold(event, *op)?.release(at, *until),
             What::Released { op, error } => self.hold(event, *op)?.answer_release(at, error.as_ref()),
             What::FaultBegun(info) => {
                 if self.running.insert(info.fault, self.faults.len()).is_some() {
@@ -150,11 +150,11 @@ impl Hold {
         }
     }
 
-    /// A holder that stood still over the end of its validity may release without looking first:
-    /// it could believe no longer than it was valid.
-    fn release(&mut self, at: u64) {
+    /// A holder that stood still over the end of its validity may release without looking first: it
+    /// could believe no longer than it was valid, as it saw last.
+    fn release(&mut self, at: u64, until: Option<u64>) {
         if self.end == End::Open {
-            self.until = self.until.min(at);
+            self.until = until.unwrap_or(self.until).min(at);
             self.noticed = at;
             self.end = End::Released { answered: None, error: None };
         }

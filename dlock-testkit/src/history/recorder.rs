@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
-use dlock_core::Clock;
+use dlock_core::{Clock, Instant};
 
 use super::{Event, What};
 
@@ -36,12 +36,28 @@ impl Recorder {
     /// When the file cannot be written to, and whenever it is called after that: a history with a gap
     /// proves nothing, and nothing may follow a line that was cut off.
     pub fn record(&self, what: What) -> u64 {
-        let mut file = self.file.lock().expect("the history could be written before");
-        let at = self.clock.now().as_nanos();
-        let event = Event { at, process: self.process.clone(), what };
+        let file = self.file();
+        let now = self.clock.now();
+        self.write(file, now, what)
+    }
+
+    /// Writes down that `what` happened at `at`, which may be before what stands in the file.
+    ///
+    /// # Panics
+    /// As [`Recorder::record`].
+    pub fn record_at(&self, at: Instant, what: What) -> u64 {
+        self.write(self.file(), at, what)
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().expect("the history could be written before")
+    }
+
+    fn write(&self, mut file: MutexGuard<'_, File>, at: Instant, what: What) -> u64 {
+        let event = Event { at: at.as_nanos(), process: self.process.clone(), what };
         let mut line = serde_json::to_vec(&event).expect("an event has only strings and numbers");
         line.push(b'\n');
         file.write_all(&line).expect("the history can be written");
-        at
+        event.at
     }
 }
