@@ -54,7 +54,7 @@ impl Lines {
     }
 
     pub(super) fn heal(&self) {
-        self.0.iter().for_each(Proxy::heal);
+        self.0.iter().for_each(|line| line.heal());
     }
 }
 

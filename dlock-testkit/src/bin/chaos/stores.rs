@@ -1,0 +1,41 @@
+//! The stores that can be put under faults.
+
+mod entries;
+mod etcd;
+mod file;
+mod redis;
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use dlock_testkit::chaos::Deployment;
+
+/// A store, with its servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Store {
+    /// A directory.
+    File,
+    /// One Redis server that writes everything to its append-only file before it answers.
+    Redis,
+    /// An etcd cluster of one member.
+    Etcd,
+}
+
+impl Store {
+    /// Starts its servers.
+    pub(crate) async fn deploy(self) -> Box<dyn Deployment> {
+        match self {
+            Self::File => Box::new(file::FileDeployment::start()),
+            Self::Redis => Box::new(redis::RedisDeployment::start().await),
+            Self::Etcd => Box::new(etcd::EtcdDeployment::start_one().await),
+        }
+    }
+
+    /// The ttl of claims in its runs: as short as it takes, for many losses in a short time.
+    pub(crate) fn ttl(self) -> Duration {
+        match self {
+            Self::File | Self::Redis => Duration::from_secs(1),
+            Self::Etcd => Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The operator's hand on the stored entries, by the store's own client.
+
+use dlock_core::{Connect, Locks, Namespace};
+use dlock_testkit::chaos::{Aim, Aimed, Kind};
+use dlock_testkit::{Subject, Tamper};
+
+const DELETE: &str = "delete entries";
+const DAMAGE: &str = "damage entry";
+
+/// The entries of a store.
+#[derive(Debug)]
+pub(super) struct Entries {
+    subject: Box<dyn Subject>,
+}
+
+impl Entries {
+    pub(super) fn of(subject: Box<dyn Subject>) -> Self {
+        Self { subject }
+    }
+
+    pub(super) fn kinds() -> [Kind; 2] {
+        [DELETE, DAMAGE].map(|name| Kind { name, aim: Aim::Name, breaks_exclusion: true })
+    }
+
+    pub(super) async fn begin(&self, fault: &Aimed) -> String {
+        match fault.kind.name {
+            DAMAGE => self.tamper().damage(&fault.namespace, &fault.name).await,
+            _ => self.tamper().delete(&fault.namespace, &fault.name).await,
+        }
+        fault.name.to_string()
+    }
+
+    /// Removes what is damaged, as an operator does who has looked at it.
+    pub(super) async fn end(&self, fault: &Aimed) {
+        if fault.kind.name != DAMAGE {
+            return;
+        }
+        let locks = Locks::builder(self.subject.client()).namespace(fault.namespace.clone()).connect().await;
+        let locks = locks.expect("nothing else is wrong with the store");
+        let state = locks.inspect(fault.name.clone()).await.expect("a damaged name can be inspected");
+        for entry in &state.damaged {
+            locks.clear_damage(&fault.name, entry).await.expect("damage can be cleared");
+        }
+        locks.close().await.expect("a client can be closed");
+    }
+
+    pub(super) fn client(&self) -> Box<dyn Connect> {
+        self.subject.client()
+    }
+
+    pub(super) async fn count(&self, namespace: &Namespace) -> u64 {
+        self.tamper().entries(namespace).await as u64
+    }
+
+    fn tamper(&self) -> Box<dyn Tamper> {
+        self.subject.tamper().expect("the stores that dlock ships can be tampered with")
+    }
+}
