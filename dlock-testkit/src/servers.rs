@@ -13,9 +13,7 @@
 mod data_dir;
 mod etcd;
 mod kind;
-mod members;
 mod node;
-mod peers;
 mod ports;
 mod probe;
 mod process;
@@ -26,8 +24,7 @@ mod shared;
 mod skip;
 mod watchdog;
 
-pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
-pub use self::members::Members;
+pub use self::etcd::{Etcd, EtcdBuilder};
 pub use self::node::Node;
 pub(crate) use self::ports::free_port;
 pub use self::process::{Output, Process};
