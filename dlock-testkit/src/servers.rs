@@ -26,6 +26,7 @@ mod watchdog;
 
 pub use self::etcd::{Etcd, EtcdBuilder};
 pub use self::node::Node;
+pub(crate) use self::ports::free_port;
 pub use self::process::{Output, Process};
 pub use self::redis::{Redis, RedisBuilder};
 pub use self::server::Server;
