@@ -13,7 +13,9 @@
 mod data_dir;
 mod etcd;
 mod kind;
+mod members;
 mod node;
+mod peers;
 mod ports;
 mod probe;
 mod process;
@@ -24,11 +26,12 @@ mod shared;
 mod skip;
 mod watchdog;
 
-pub use self::etcd::{Etcd, EtcdBuilder};
+pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
+pub use self::members::Members;
 pub use self::node::Node;
 pub(crate) use self::ports::free_port;
 pub use self::process::{Output, Process};
-pub use self::redis::{Redis, RedisBuilder};
+pub use self::redis::{Redis, RedisBuilder, RedisProgram};
 pub use self::server::Server;
 pub use self::shared::{etcd, redis};
 pub use self::skip::Skip;

@@ -1,18 +1,17 @@
 //! A Redis server of the test's own.
 
+mod program;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::process::Command;
 use std::sync::Arc;
 
+pub use self::program::RedisProgram;
 use super::kind::REDIS;
 use super::node::{Recipe, Site};
-use super::programs::Program;
 use super::shared::blocking;
 use super::{Node, Skip, probe};
-
-/// The program that is started.
-pub(crate) const PROGRAM: Program = Program::Installed("redis-server");
 
 /// A running Redis server; what can be done with it is on [`Node`].
 #[derive(Debug)]
@@ -24,6 +23,7 @@ pub struct Redis {
 /// How a [`Redis`] is started.
 #[derive(Clone, Debug, Default)]
 pub struct RedisBuilder {
+    program: RedisProgram,
     args: Vec<String>,
     append_only: bool,
     password: Option<String>,
@@ -41,7 +41,7 @@ impl Redis {
     /// Whether one can be started here: a test that needs its own asks this first.
     ///
     /// # Errors
-    /// A [`Skip`] when `redis-server` is not installed.
+    /// A [`Skip`] when `redis-server` is not installed. For Valkey ask [`RedisProgram::installed`].
     ///
     /// # Panics
     /// When it is not installed though `DLOCK_REQUIRE` names `redis`; not so where tests run
@@ -74,6 +74,13 @@ impl Redis {
 }
 
 impl RedisBuilder {
+    /// The program to start instead of Redis; ask [`RedisProgram::installed`] first.
+    #[must_use]
+    pub fn with_program(mut self, program: RedisProgram) -> Self {
+        self.program = program;
+        self
+    }
+
     /// Keeps the data over a kill: every write is in the append-only file before it is answered.
     #[must_use]
     pub fn append_only(mut self) -> Self {
@@ -109,10 +116,10 @@ impl RedisBuilder {
     /// When it does not start; the message has the end of its log.
     #[must_use]
     pub fn start_blocking(self) -> Redis {
-        let password = self.password.clone();
+        let (program, password) = (self.program.program(), self.password.clone());
         match Node::start(self) {
             Ok(node) => Redis { node: Arc::new(node), password },
-            Err(error) => panic!("redis-server did not start: {error}"),
+            Err(error) => panic!("{program} did not start: {error}"),
         }
     }
 }
@@ -135,7 +142,7 @@ impl Recipe for RedisBuilder {
     }
 
     fn command(&self, site: &Site<'_>) -> Command {
-        let mut command = PROGRAM.command();
+        let mut command = self.program.program().command();
         command.current_dir(site.dir);
         command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", "", "--dir", "."]);
         if self.append_only {
