@@ -25,6 +25,7 @@ mod server;
 mod shared;
 mod skip;
 mod watchdog;
+mod zookeeper;
 
 pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
 pub use self::members::Members;
@@ -33,6 +34,7 @@ pub(crate) use self::ports::free_port;
 pub use self::process::{Output, Process};
 pub use self::redis::{Redis, RedisBuilder, RedisProgram};
 pub use self::server::Server;
-pub use self::shared::{etcd, redis};
+pub use self::shared::{etcd, redis, zookeeper};
 pub use self::skip::Skip;
 pub use self::watchdog::Watchdog;
+pub use self::zookeeper::{ZooKeeper, ZooKeeperBuilder, ZooKeeperCluster, ZooKeeperClusterBuilder};

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::programs::Program;
-use super::{EtcdVersion, RedisProgram, Server, Skip, probe};
+use super::{EtcdVersion, RedisProgram, Server, Skip, probe, zookeeper};
 
 /// How long a server given by URL may take until it serves.
 const REMOTE_BOUND: Duration = Duration::from_secs(60);
@@ -16,6 +16,9 @@ pub(crate) const REDIS: Kind =
     Kind { name: "redis", program: RedisProgram::Redis.program(), variable: "DLOCK_TEST_REDIS", serves: redis_serves };
 pub(crate) const ETCD: Kind =
     Kind { name: "etcd", program: EtcdVersion::Installed.program(), variable: "DLOCK_TEST_ETCD", serves: etcd_serves };
+
+pub(crate) const ZOOKEEPER: Kind =
+    Kind { name: "zookeeper", program: zookeeper::PROGRAM, variable: "DLOCK_TEST_ZOOKEEPER", serves: zookeeper_serves };
 
 /// A kind of server.
 #[derive(Debug)]
@@ -83,6 +86,10 @@ fn redis_serves(addr: SocketAddr) -> io::Result<bool> {
 
 fn etcd_serves(addr: SocketAddr) -> io::Result<bool> {
     Ok(probe::http(addr, "GET", "/health", "")?.contains(r#""health":"true""#))
+}
+
+fn zookeeper_serves(addr: SocketAddr) -> io::Result<bool> {
+    Ok(probe::exchange(addr, "srvr")?.contains("Mode: "))
 }
 
 /// Tools of etcd know their server by a plain `http` URL.

@@ -47,6 +47,11 @@ impl Program {
 
     /// To start it with. Where it is missing, that fails by its name.
     pub(crate) fn command(self) -> Command {
+        if let Self::Jar(library) = self {
+            let mut command = Command::new(JAVA);
+            command.args(["-cp", library]);
+            return command;
+        }
         self.path().map_or_else(|| Command::new(self.name()), Command::new)
     }
 
@@ -72,7 +77,7 @@ impl Program {
 
     fn name(self) -> &'static str {
         match self {
-            Self::Installed(program) => program,
+            Self::Installed(program) | Self::Jar(program) => program,
             Self::Unpacked(neighbour) | Self::Either(neighbour) => neighbour.program,
         }
     }

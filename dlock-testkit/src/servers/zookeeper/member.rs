@@ -10,7 +10,8 @@ use crate::servers::probe;
 use crate::servers::programs::Program;
 
 /// The server, whose manifest names the libraries that it needs.
-pub(crate) const PROGRAM: Program = Program::Jar("/usr/share/java/zookeeper.jar");
+const LIBRARY: &str = "/usr/share/java/zookeeper.jar";
+pub(crate) const PROGRAM: Program = Program::Jar(LIBRARY);
 /// Lets it write its log to the standard error; without, it writes none.
 const LOG_LIBRARY: &str = "/usr/share/java/slf4j-simple.jar";
 
@@ -86,7 +87,7 @@ impl Recipe for Member {
         command.arg("-Dzookeeper.preAllocSize=1024");
         // In ms: a member that cannot be dialled holds up the election among the others.
         command.arg("-Dzookeeper.cnxTimeout=1000");
-        command.args(["-cp", &format!("{}:{LOG_LIBRARY}", PROGRAM.name())]);
+        command.args(["-cp", &format!("{LIBRARY}:{LOG_LIBRARY}")]);
         command.args(["org.apache.zookeeper.server.quorum.QuorumPeerMain", "zoo.cfg"]);
         command
     }
