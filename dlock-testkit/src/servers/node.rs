@@ -25,6 +25,10 @@ pub(crate) trait Recipe: std::fmt::Debug + Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// How many ports it listens on.
     fn port_count(&self) -> usize;
+    /// Puts into its directory what it needs; before each start.
+    fn furnish(&self, _site: &Site<'_>) -> io::Result<()> {
+        Ok(())
+    }
     /// The command that runs it in the foreground. `site` stays the same over restarts.
     fn command(&self, site: &Site<'_>) -> Command;
     /// Whether this very process is ready to serve; otherwise what is missing.
@@ -130,6 +134,7 @@ impl Node {
     /// Starts the process, without waiting until it serves.
     pub(crate) fn launch(&self) -> io::Result<()> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
+        self.recipe.furnish(&self.site())?;
         let command = self.recipe.command(&self.site());
         *self.process() = Some(Process::spawn_watched(&command, Output::File(log), self.watchdog.clone())?);
         Ok(())
