@@ -11,6 +11,7 @@ pub mod lives;
 pub mod losses;
 pub mod naming;
 pub mod permits;
+pub mod planted;
 pub mod readers;
 pub mod release;
 pub mod renewal;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlock_core::{
-    BackendInfo, Builder, ClaimId, Clock, Connect as _, ConnectContext, LockBackend, LockName, Locks, NamePrefix,
+    BackendInfo, Builder, Clock, Connect as _, ConnectContext, LockBackend, LockName, Locks, NamePrefix,
     Namespace, Page,
 };
 use tokio::runtime::{Handle, Runtime};
@@ -38,9 +38,8 @@ pub struct Crashable {
 }
 
 impl Lab {
-    /// A lab on `subject`.
-    pub(crate) async fn open(subject: Arc<dyn Subject>) -> dlock_core::Result<Self> {
-        let namespace: Namespace = format!("t-{}", ClaimId::random()).parse()?;
+    /// A lab on `subject`, in a namespace that nobody else uses.
+    pub(crate) async fn open(subject: Arc<dyn Subject>, namespace: Namespace) -> dlock_core::Result<Self> {
         let probe = Locks::builder(subject.client()).namespace(namespace.clone()).connect().await?;
         let info = probe.info().clone();
         probe.close().await?;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::memory::{Memory, MemoryStore};
-use dlock_core::{Connect, LockName, Namespace};
+use dlock_core::{Connect, LockName, Namespace, Result};
 
 /// A service under test. Each case works in a namespace of its own, so that all can run at once.
+#[async_trait]
 pub trait Subject: Debug + Send + Sync {
     /// A new client of the service.
     fn client(&self) -> Box<dyn Connect>;
@@ -22,6 +23,22 @@ pub trait Subject: Debug + Send + Sync {
     /// The ttl that cases about expiry work with: short, but long enough for a slow machine.
     fn ttl(&self) -> Duration {
         Duration::from_secs(1)
+    }
+
+    /// What the service calls itself, with its version, for reports: `redis 7.0.15`. `None` when
+    /// it does not say.
+    async fn version(&self) -> Option<String> {
+        None
+    }
+
+    /// Removes what is kept for namespaces that begin with `prefix`, claims and counters alike:
+    /// the suite calls it when no client is left in them. Does nothing unless it is overridden.
+    ///
+    /// # Errors
+    /// When something may be left.
+    async fn wipe(&self, prefix: &str) -> Result<()> {
+        let _ = prefix;
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A client in another process, told what to do line by line.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ impl Worker {
             .env(ADDRESS, address)
             .env(NAMESPACE, namespace.as_str())
             .env(TTL_MS, ttl.as_millis().to_string())
+            // Ctrl-C at a terminal is for the program that runs the cases, which ends its workers.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

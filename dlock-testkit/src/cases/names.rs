@@ -184,7 +184,8 @@ async fn namespaces_are_isolated(lab: Arc<Lab>) {
     let mine = lab.namespace().clone();
     let in_namespace = async |namespace: Namespace| lab.client_with(|builder| builder.namespace(namespace)).await;
     let mut clients = Vec::new();
-    for namespace in [mine.to_string(), format!("{mine}-"), format!("{mine}.a"), mine.as_str()[..20].to_owned()] {
+    let shorter = mine.as_str()[..mine.as_str().len() - 8].to_owned();
+    for namespace in [mine.to_string(), format!("{mine}-"), format!("{mine}.a"), shorter] {
         clients.push(in_namespace(namespace.parse().unwrap()).await);
     }
     let mut guards = Vec::new();

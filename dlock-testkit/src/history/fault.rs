@@ -14,13 +14,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Whether it is aimed at `process`: at that very one, or at the worker whose later life it is
-    /// (`w3.1` is a life of `w3`).
+    /// Whether it is aimed at this process.
     #[must_use]
     pub fn is_aimed_at(&self, process: &str) -> bool {
-        self.info.worker.as_deref().is_some_and(|worker| {
-            process.strip_prefix(worker).is_some_and(|life| life.is_empty() || life.starts_with('.'))
-        })
+        self.info.worker.as_deref() == Some(process)
     }
 
     /// Whether it keeps a process of the run from doing anything: a `stop` that is aimed at a worker.

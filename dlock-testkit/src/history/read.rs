@@ -39,8 +39,7 @@ impl History {
         if events.is_empty() && cut.is_empty() {
             return Err(ReadError::Empty { dir: dir.to_owned() });
         }
-        // Each file is in order already. The sort keeps equal times in the order of their file, and
-        // merges runs that are in order.
+        // The sort keeps equal times in the order of their file, and merges runs that are in order.
         events.sort_by_key(|event: &Event| event.at);
         let cut_off = cut.into_iter().map(|path| forgive(path, &events)).collect::<Result<_, _>>()?;
         Ok(Self { cut_off, ..Self::of(events)? })
@@ -96,10 +95,13 @@ fn parse(path: &Path, text: &[u8], events: &mut Vec<Event>) -> Result<(), ReadEr
             line: line_number,
             source,
         })?;
-        if event.at < last {
-            return Err(ReadError::Disorder { path: path.to_owned(), line: line_number });
+        // A fault is written down once it is known whom it hit, with the time at which it began.
+        if !matches!(event.what, What::FaultBegun(_)) {
+            if event.at < last {
+                return Err(ReadError::Disorder { path: path.to_owned(), line: line_number });
+            }
+            last = event.at;
         }
-        last = event.at;
         events.push(event);
     }
     Ok(())

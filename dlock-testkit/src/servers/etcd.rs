@@ -1,18 +1,18 @@
 //! An etcd server of the test's own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod cluster;
+mod member;
+mod version;
+
 use std::ops::Deref;
-use std::process::Command;
 use std::sync::Arc;
 
+pub use self::cluster::{EtcdCluster, EtcdClusterBuilder};
+use self::member::Member;
+pub use self::version::EtcdVersion;
 use super::kind::ETCD;
-use super::node::{Recipe, Site};
-use super::programs::Program;
 use super::shared::blocking;
-use super::{Node, Skip, probe};
-
-/// The program that is started.
-pub(crate) const PROGRAM: Program = Program::Installed("etcd");
+use super::{Node, Skip};
 
 /// A running etcd cluster of one member; what can be done with it is on [`Node`].
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Etcd {
 /// How an [`Etcd`] is started.
 #[derive(Clone, Debug, Default)]
 pub struct EtcdBuilder {
+    version: EtcdVersion,
     args: Vec<String>,
 }
 
@@ -38,7 +39,7 @@ impl Etcd {
     /// Whether one can be started here: a test that needs its own asks this first.
     ///
     /// # Errors
-    /// A [`Skip`] when `etcd` is not installed.
+    /// A [`Skip`] when `etcd` is not installed. For other versions ask [`EtcdVersion::installed`].
     ///
     /// # Panics
     /// When it is not installed though `DLOCK_REQUIRE` names `etcd`; not so where tests run
@@ -76,6 +77,13 @@ impl Etcd {
 }
 
 impl EtcdBuilder {
+    /// The version to start instead of the installed one; ask [`EtcdVersion::installed`] first.
+    #[must_use]
+    pub fn with_version(mut self, version: EtcdVersion) -> Self {
+        self.version = version;
+        self
+    }
+
     /// More arguments for the server, such as `["--quota-backend-bytes", "16777216"]`.
     #[must_use]
     pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
@@ -97,7 +105,7 @@ impl EtcdBuilder {
     /// When it does not start; the message has the end of its log.
     #[must_use]
     pub fn start_blocking(self) -> Etcd {
-        match Node::start(self) {
+        match Node::start(Member::alone(self.version, self.args)) {
             Ok(node) => Etcd { node: Arc::new(node) },
             Err(error) => panic!("etcd did not start: {error}"),
         }
@@ -110,48 +118,4 @@ impl Deref for Etcd {
     fn deref(&self) -> &Node {
         &self.node
     }
-}
-
-impl Recipe for EtcdBuilder {
-    fn kind(&self) -> &'static str {
-        "etcd"
-    }
-
-    fn port_count(&self) -> usize {
-        2
-    }
-
-    fn command(&self, site: &Site<'_>) -> Command {
-        let client = format!("http://127.0.0.1:{}", site.ports[0]);
-        let peer = format!("http://127.0.0.1:{}", site.ports[1]);
-        let name = member_name(site);
-        let mut command = PROGRAM.command();
-        command.current_dir(site.dir).args(["--name", &name, "--data-dir", "data"]);
-        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        command.args(["--initial-cluster", &format!("{name}={peer}"), "--initial-cluster-token", &name]);
-        command.args(["--logger", "zap", "--log-level", "warn"]);
-        command.args(&self.args);
-        command
-    }
-
-    /// Healthy means that it has a leader. The member list must have this one's name: another
-    /// server may have the port.
-    fn probe(&self, site: &Site<'_>, _pid: u32) -> Result<(), String> {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
-        let health = probe::http(addr, "GET", "/health", "").map_err(|error| error.to_string())?;
-        if !health.contains(r#""health":"true""#) {
-            return Err(format!("/health answered {health:?}"));
-        }
-        let members = probe::http(addr, "POST", "/v3/cluster/member/list", "{}").map_err(|error| error.to_string())?;
-        if !members.contains(&format!(r#""name":"{}""#, member_name(site))) {
-            return Err(format!("the member list is {members:?}"));
-        }
-        Ok(())
-    }
-}
-
-/// The directory's name, which is random.
-fn member_name(site: &Site<'_>) -> String {
-    site.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -7,15 +7,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::programs::Program;
-use super::{Server, Skip, etcd, probe, redis};
+use super::{EtcdVersion, RedisProgram, Server, Skip, probe, zookeeper};
 
 /// How long a server given by URL may take until it serves.
 const REMOTE_BOUND: Duration = Duration::from_secs(60);
 
 pub(crate) const REDIS: Kind =
-    Kind { name: "redis", program: redis::PROGRAM, variable: "DLOCK_TEST_REDIS", serves: redis_serves };
+    Kind { name: "redis", program: RedisProgram::Redis.program(), variable: "DLOCK_TEST_REDIS", serves: redis_serves };
 pub(crate) const ETCD: Kind =
-    Kind { name: "etcd", program: etcd::PROGRAM, variable: "DLOCK_TEST_ETCD", serves: etcd_serves };
+    Kind { name: "etcd", program: EtcdVersion::Installed.program(), variable: "DLOCK_TEST_ETCD", serves: etcd_serves };
+
+pub(crate) const ZOOKEEPER: Kind =
+    Kind { name: "zookeeper", program: zookeeper::PROGRAM, variable: "DLOCK_TEST_ZOOKEEPER", serves: zookeeper_serves };
 
 /// A kind of server.
 #[derive(Debug)]
@@ -50,11 +53,11 @@ impl Kind {
         if program.path().is_some() {
             return Ok(());
         }
-        let why = program.missing();
+        let (name, why) = (program.requirement().unwrap_or(self.name), program.missing());
         if self.given().is_some() {
-            return Err(Skip::announced(self.name, format!("{why}, and this test needs a server of its own")));
+            return Err(Skip::announced(name, format!("{why}, and this test needs a server of its own")));
         }
-        Err(Skip::unless_required(self.name, format!("{why} and {} is not set", self.variable)))
+        Err(Skip::unless_required(name, format!("{why} and {} is not set", self.variable)))
     }
 
     /// Returns when a given server serves.
@@ -83,6 +86,10 @@ fn redis_serves(addr: SocketAddr) -> io::Result<bool> {
 
 fn etcd_serves(addr: SocketAddr) -> io::Result<bool> {
     Ok(probe::http(addr, "GET", "/health", "")?.contains(r#""health":"true""#))
+}
+
+fn zookeeper_serves(addr: SocketAddr) -> io::Result<bool> {
+    Ok(probe::exchange(addr, "srvr")?.contains("Mode: "))
 }
 
 /// Tools of etcd know their server by a plain `http` URL.

@@ -25,6 +25,10 @@ pub(crate) trait Recipe: std::fmt::Debug + Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// How many ports it listens on.
     fn port_count(&self) -> usize;
+    /// Puts into its directory what it needs; before each start.
+    fn furnish(&self, _site: &Site<'_>) -> io::Result<()> {
+        Ok(())
+    }
     /// The command that runs it in the foreground. `site` stays the same over restarts.
     fn command(&self, site: &Site<'_>) -> Command;
     /// Whether this very process is ready to serve; otherwise what is missing.
@@ -54,18 +58,21 @@ pub struct Node {
 
 impl Node {
     /// Starts a server on free ports and waits until it serves.
-    pub(crate) fn start(recipe: impl Recipe) -> io::Result<Self> {
+    pub(crate) fn start(recipe: impl Recipe + Clone) -> io::Result<Self> {
+        with_other_ports(|| {
+            let node = Self::prepare(recipe.clone())?;
+            node.launch()?;
+            node.wait_ready()?;
+            Ok(node)
+        })
+    }
+
+    /// Gives a server a directory and free ports, without starting it.
+    pub(crate) fn prepare(recipe: impl Recipe) -> io::Result<Self> {
         let dir = data_dir::create(recipe.kind())?;
         let watchdog = Arc::new(Watchdog::start(Some(dir.path()))?);
-        let mut node = Self { process: Mutex::new(None), ports: Vec::new(), recipe: Box::new(recipe), watchdog, dir };
-        for _ in 1..PORT_ATTEMPTS {
-            node.ports = (0..node.recipe.port_count()).map(|_| ports::free_port()).collect();
-            match node.launch() {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => node.clear_data()?,
-                other => return other.map(|()| node),
-            }
-        }
-        node.launch().map(|()| node)
+        let ports = (0..recipe.port_count()).map(|_| ports::free_port()).collect();
+        Ok(Self { process: Mutex::new(None), ports, recipe: Box::new(recipe), watchdog, dir })
     }
 
     /// Its process id.
@@ -74,7 +81,7 @@ impl Node {
     /// When it has been killed.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process().as_ref().expect("the server has been killed: restart it first").pid()
+        self.running_pid().expect("the server has been killed: restart it first")
     }
 
     /// Where it serves clients.
@@ -104,7 +111,7 @@ impl Node {
     /// When it does not come up again; the message has the end of its log.
     pub fn restart_blocking(&self) {
         self.kill();
-        if let Err(error) = self.launch() {
+        if let Err(error) = self.launch().and_then(|()| self.wait_ready()) {
             panic!("{error}");
         }
     }
@@ -124,35 +131,48 @@ impl Node {
         self.dir.path()
     }
 
-    fn launch(&self) -> io::Result<()> {
+    /// Starts the process, without waiting until it serves.
+    pub(crate) fn launch(&self) -> io::Result<()> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let site = Site { dir: self.dir.path(), ports: &self.ports };
-        let command = self.recipe.command(&site);
-        let process = Process::spawn_watched(&command, Output::File(log), self.watchdog.clone())?;
-        self.wait_ready(&site, &process)?;
-        *self.process() = Some(process);
+        self.recipe.furnish(&self.site())?;
+        let command = self.recipe.command(&self.site());
+        *self.process() = Some(Process::spawn_watched(&command, Output::File(log), self.watchdog.clone())?);
         Ok(())
     }
 
-    fn wait_ready(&self, site: &Site<'_>, process: &Process) -> io::Result<()> {
+    /// Waits until the process serves; ends it when it does not.
+    pub(crate) fn wait_ready(&self) -> io::Result<()> {
         let deadline = Instant::now() + START_BOUND;
         loop {
-            let missing = match self.recipe.probe(site, process.pid()) {
-                Ok(()) => return Ok(()),
-                Err(missing) => missing,
-            };
-            if let Some(status) = process.exit_status() {
+            let Some(pid) = self.running_pid() else { return Err(io::Error::other("it was killed at its start")) };
+            let Err(missing) = self.recipe.probe(&self.site(), pid) else { return Ok(()) };
+            if let Some(status) = self.process().as_ref().and_then(Process::exit_status) {
                 let log = self.log_tail();
                 let kind =
                     if log.contains("ddress already in use") { io::ErrorKind::AddrInUse } else { io::ErrorKind::Other };
                 return Err(io::Error::new(kind, self.report(&format!("ended at its start with {status}"))));
             }
             if Instant::now() >= deadline {
+                self.kill();
                 let why = format!("did not serve within {START_BOUND:?}: {missing}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, self.report(&why)));
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Its process id, unless it has been killed.
+    pub(crate) fn running_pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::pid)
+    }
+
+    /// Its ports, the one for clients first.
+    pub(crate) fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site { dir: self.dir.path(), ports: &self.ports }
     }
 
     fn report(&self, what: &str) -> String {
@@ -161,14 +181,6 @@ impl Node {
 
     fn log_path(&self) -> PathBuf {
         self.dir.path().join("log")
-    }
-
-    fn clear_data(&self) -> io::Result<()> {
-        for entry in fs::read_dir(self.dir.path())? {
-            let path = entry?.path();
-            if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
-        }
-        Ok(())
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
@@ -180,4 +192,15 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Repeats `start`, which takes new ports each time, when somebody else was faster to bind them.
+pub(crate) fn with_other_ports<T>(start: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..PORT_ATTEMPTS {
+        match start() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            other => return other,
+        }
+    }
+    start()
 }

@@ -1,12 +1,15 @@
 //! Where the programs of the servers are.
 
 use std::env;
+use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Overrides the directory that neighbours are unpacked in.
 const DIRECTORY: &str = "DLOCK_SERVERS";
+
+const JAVA: &str = "java";
 
 /// A program that a test may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub(crate) enum Program {
     Unpacked(Neighbour),
     /// One that is installed on some machines, and unpacked on others: the former goes first.
     Either(Neighbour),
+    /// One that runs on Java: its library, which is installed by name.
+    Jar(&'static str),
 }
 
 /// A package that is unpacked without being installed.
@@ -36,11 +41,17 @@ impl Program {
             Self::Installed(program) => on_path(program),
             Self::Unpacked(neighbour) => neighbour.path(),
             Self::Either(neighbour) => on_path(neighbour.program).or_else(|| neighbour.path()),
+            Self::Jar(library) => on_path(JAVA).map(|_| PathBuf::from(library)).filter(|library| library.exists()),
         }
     }
 
     /// To start it with. Where it is missing, that fails by its name.
     pub(crate) fn command(self) -> Command {
+        if let Self::Jar(library) = self {
+            let mut command = Command::new(JAVA);
+            command.args(["-cp", library]);
+            return command;
+        }
         self.path().map_or_else(|| Command::new(self.name()), Command::new)
     }
 
@@ -48,6 +59,7 @@ impl Program {
     pub(crate) fn missing(self) -> String {
         match self {
             Self::Installed(program) => format!("{program} is not installed"),
+            Self::Jar(library) => format!("{JAVA} or {library} is not installed"),
             Self::Unpacked(neighbour) => format!("{} is not unpacked (scripts/setup does it)", neighbour.name),
             Self::Either(neighbour) => {
                 format!("{} is neither installed nor unpacked (scripts/setup does it)", neighbour.program)
@@ -55,11 +67,25 @@ impl Program {
         }
     }
 
+    /// Its name in `DLOCK_REQUIRE`, where it has one of its own.
+    pub(crate) fn requirement(self) -> Option<&'static str> {
+        match self {
+            Self::Installed(_) | Self::Jar(_) => None,
+            Self::Unpacked(neighbour) | Self::Either(neighbour) => Some(neighbour.name),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
-            Self::Installed(program) => program,
+            Self::Installed(program) | Self::Jar(program) => program,
             Self::Unpacked(neighbour) | Self::Either(neighbour) => neighbour.program,
         }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,18 +1,18 @@
 //! A Redis server of the test's own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod clock;
+mod data_node;
+mod program;
+
 use std::ops::Deref;
-use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
+use self::data_node::DataNode;
+pub use self::program::RedisProgram;
 use super::kind::REDIS;
-use super::node::{Recipe, Site};
-use super::programs::Program;
 use super::shared::blocking;
-use super::{Node, Skip, probe};
-
-/// The program that is started.
-pub(crate) const PROGRAM: Program = Program::Installed("redis-server");
+use super::{Node, Skip};
 
 /// A running Redis server; what can be done with it is on [`Node`].
 #[derive(Debug)]
@@ -24,9 +24,7 @@ pub struct Redis {
 /// How a [`Redis`] is started.
 #[derive(Clone, Debug, Default)]
 pub struct RedisBuilder {
-    args: Vec<String>,
-    append_only: bool,
-    password: Option<String>,
+    node: DataNode,
 }
 
 impl Redis {
@@ -41,13 +39,24 @@ impl Redis {
     /// Whether one can be started here: a test that needs its own asks this first.
     ///
     /// # Errors
-    /// A [`Skip`] when `redis-server` is not installed.
+    /// A [`Skip`] when `redis-server` is not installed. For Valkey ask [`RedisProgram::installed`].
     ///
     /// # Panics
     /// When it is not installed though `DLOCK_REQUIRE` names `redis`; not so where tests run
     /// against the server at `DLOCK_TEST_REDIS`.
     pub fn installed() -> Result<(), Skip> {
         REDIS.require_installed()
+    }
+
+    /// Whether a server can be started here whose clock can be stepped.
+    ///
+    /// # Errors
+    /// A [`Skip`] when there is no C compiler, `cc`.
+    ///
+    /// # Panics
+    /// When there is none though `DLOCK_REQUIRE` names `cc`.
+    pub fn can_step_clocks() -> Result<(), Skip> {
+        clock::installed()
     }
 
     /// To start one with other settings.
@@ -65,33 +74,73 @@ impl Redis {
         blocking(move || node.restart_blocking()).await;
     }
 
+    /// Sets its wall clock ahead, at once. Keys expire by that clock.
+    ///
+    /// # Panics
+    /// When it was started without [`RedisBuilder::with_steppable_clock`].
+    pub fn step_clock_ahead(&self, by: Duration) {
+        self.step_clock(micros(by));
+    }
+
+    /// Sets its wall clock back, at once.
+    ///
+    /// # Panics
+    /// When it was started without [`RedisBuilder::with_steppable_clock`].
+    pub fn step_clock_back(&self, by: Duration) {
+        self.step_clock(-micros(by));
+    }
+
     /// Its URL for `dlock::connect`, with the password if it has one.
     #[must_use]
     pub fn url(&self) -> String {
         let login = self.password.iter().map(|password| format!(":{password}@")).collect::<String>();
         format!("redis://{login}{}", self.node.addr())
     }
+
+    fn step_clock(&self, micros: i64) {
+        clock::step(self.node.dir(), micros).expect("the server was started with a steppable clock");
+    }
 }
 
 impl RedisBuilder {
+    /// The program to start instead of Redis; ask [`RedisProgram::installed`] first.
+    #[must_use]
+    pub fn with_program(mut self, program: RedisProgram) -> Self {
+        self.node.program = program;
+        self
+    }
+
     /// Keeps the data over a kill: every write is in the append-only file before it is answered.
     #[must_use]
     pub fn append_only(mut self) -> Self {
-        self.append_only = true;
+        self.node.is_append_only = true;
         self
     }
 
     /// Asks clients for a password, made of letters and digits.
     #[must_use]
     pub fn with_password(mut self, password: &str) -> Self {
-        self.password = Some(password.to_owned());
+        self.node.password = Some(password.to_owned());
         self
     }
 
-    /// More arguments for the server, such as `["--maxmemory", "10mb"]`.
+    /// Refuses writes that would need more memory than this, as a server does that evicts nothing.
+    #[must_use]
+    pub fn with_max_memory(self, bytes: u64) -> Self {
+        self.with_args(["--maxmemory", &bytes.to_string(), "--maxmemory-policy", "noeviction"])
+    }
+
+    /// Gives it a wall clock that can be stepped; ask [`Redis::can_step_clocks`] first.
+    #[must_use]
+    pub fn with_steppable_clock(mut self) -> Self {
+        self.node.has_own_clock = true;
+        self
+    }
+
+    /// More arguments for the server, such as `["--maxclients", "10"]`.
     #[must_use]
     pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
-        self.args.extend(args.into_iter().map(Into::into));
+        self.node.args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -109,10 +158,10 @@ impl RedisBuilder {
     /// When it does not start; the message has the end of its log.
     #[must_use]
     pub fn start_blocking(self) -> Redis {
-        let password = self.password.clone();
-        match Node::start(self) {
+        let (program, password) = (self.node.program.program(), self.node.password.clone());
+        match Node::start(self.node) {
             Ok(node) => Redis { node: Arc::new(node), password },
-            Err(error) => panic!("redis-server did not start: {error}"),
+            Err(error) => panic!("{program} did not start: {error}"),
         }
     }
 }
@@ -125,38 +174,6 @@ impl Deref for Redis {
     }
 }
 
-impl Recipe for RedisBuilder {
-    fn kind(&self) -> &'static str {
-        "redis"
-    }
-
-    fn port_count(&self) -> usize {
-        1
-    }
-
-    fn command(&self, site: &Site<'_>) -> Command {
-        let mut command = PROGRAM.command();
-        command.current_dir(site.dir);
-        command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", "", "--dir", "."]);
-        if self.append_only {
-            command.args(["--appendonly", "yes", "--appendfsync", "always"]);
-        }
-        if let Some(password) = &self.password {
-            command.args(["--requirepass", password]);
-        }
-        command.args(&self.args);
-        command
-    }
-
-    /// Whoever answers must give this process's id: another server may have the port. And `INFO`
-    /// is answered while the data is still being loaded, when `PING` is refused.
-    fn probe(&self, site: &Site<'_>, pid: u32) -> Result<(), String> {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
-        let login = self.password.iter().map(|password| format!("AUTH {password}\r\n")).collect::<String>();
-        let answer = probe::exchange(addr, &format!("{login}PING\r\nINFO server\r\nQUIT\r\n"))
-            .map_err(|error| format!("it does not answer: {error}"))?;
-        let process = format!("process_id:{pid}");
-        let has = |wanted: &str| answer.lines().any(|line| line == wanted);
-        if has(&process) && has("+PONG") { Ok(()) } else { Err(format!("it answered {answer:?}")) }
-    }
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

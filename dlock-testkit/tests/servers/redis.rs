@@ -1,9 +1,9 @@
 //! Redis servers of the test's own.
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dlock_testkit::servers::Redis;
+use dlock_testkit::servers::{Redis, RedisProgram};
 
 use crate::BOUND;
 use crate::talk::{command, commands, connect};
@@ -39,6 +39,46 @@ async fn redis_takes_a_password_and_arguments() {
     assert!(command(redis.addr(), "PING").expect("redis answers").starts_with("-NOAUTH"));
     let config = commands(redis.addr(), "AUTH secret\r\nCONFIG GET maxclients").expect("redis answers");
     assert!(config.contains("77"), "{config:?}");
+}
+
+#[tokio::test]
+async fn valkey_is_a_redis_of_its_own() {
+    let Ok(()) = RedisProgram::Valkey.installed() else { return };
+    let valkey = Redis::builder().with_program(RedisProgram::Valkey).append_only().start().await;
+    let info = commands(valkey.addr(), "SET key value\r\nINFO server").expect("valkey answers");
+    assert!(info.contains("\r\nvalkey_version:"), "{info}");
+    valkey.restart().await;
+    assert_eq!(command(valkey.addr(), "STRLEN key").expect("valkey answers"), ":5");
+}
+
+#[tokio::test]
+async fn redis_refuses_what_does_not_fit_into_its_memory() {
+    let Ok(()) = Redis::installed() else { return };
+    let redis = Redis::builder().with_max_memory(1).start().await;
+    assert!(command(redis.addr(), "SET key value").expect("redis answers").starts_with("-OOM"));
+}
+
+#[tokio::test]
+async fn the_clock_of_redis_can_be_stepped() {
+    let (Ok(()), Ok(())) = (Redis::installed(), Redis::can_step_clocks()) else { return };
+    let redis = Redis::builder().with_steppable_clock().start().await;
+    let addr = redis.addr();
+    let seconds = || {
+        let time = commands(addr, "TIME").expect("redis answers");
+        time.lines().nth(2).and_then(|seconds| seconds.parse::<u64>().ok()).expect("TIME begins with seconds")
+    };
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+    assert_eq!(command(addr, "SET key value PX 60000").expect("redis answers"), "+OK");
+    assert!(seconds().abs_diff(now()) < 60);
+
+    redis.step_clock_ahead(Duration::from_secs(120));
+    assert!(seconds() >= now() + 110, "TIME moved");
+    assert_eq!(command(addr, "EXISTS key").expect("redis answers"), ":0", "its time has come");
+
+    redis.step_clock_back(Duration::from_secs(3600));
+    assert!(seconds() <= now() - 3400, "steps add up");
+    redis.restart().await;
+    assert!(seconds() <= now() - 3400, "the clock is that of the machine, whoever is restarted");
 }
 
 #[tokio::test]

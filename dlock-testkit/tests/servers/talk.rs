@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::BOUND;
 
@@ -19,12 +20,18 @@ pub(crate) fn commands(addr: SocketAddr, commands: &str) -> io::Result<String> {
 }
 
 pub(crate) fn http(addr: SocketAddr, path: &str, body: &str) -> String {
-    let mut stream = connect(addr).expect("etcd accepts");
+    try_http(addr, path, body, BOUND).expect("etcd answers")
+}
+
+/// The answer to one request, if it comes within the bound.
+pub(crate) fn try_http(addr: SocketAddr, path: &str, body: &str, bound: Duration) -> io::Result<String> {
+    let mut stream = connect(addr)?;
+    stream.set_read_timeout(Some(bound))?;
     let length = body.len();
-    write!(stream, "POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").expect("etcd reads");
+    write!(stream, "POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}")?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("etcd answers");
-    answer
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {

@@ -1,0 +1,216 @@
+//! An etcd cluster of the test's own.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::EtcdVersion;
+use super::member::{Member, Place};
+use crate::servers::members::Members;
+use crate::servers::shared::blocking;
+use crate::servers::{Node, probe};
+
+/// How many members a cluster has.
+const SIZE: usize = 3;
+/// Which of a member's ports is the one for its peers.
+const PEER_PORT: usize = 1;
+/// How long the members may take to elect one that leads, on a very busy machine.
+const ELECTION_BOUND: Duration = Duration::from_secs(60);
+
+/// A running etcd cluster of three members; what can be done with them is on [`Members`].
+#[derive(Debug)]
+pub struct EtcdCluster {
+    members: Members,
+    /// What the members call themselves.
+    ids: Vec<u64>,
+}
+
+/// How an [`EtcdCluster`] is started.
+#[derive(Clone, Debug, Default)]
+pub struct EtcdClusterBuilder {
+    version: EtcdVersion,
+    args: Vec<String>,
+}
+
+impl EtcdCluster {
+    /// Starts three members of the installed version; ask [`EtcdVersion::installed`] first.
+    ///
+    /// # Panics
+    /// When they do not start.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// To start one with other settings.
+    #[must_use]
+    pub fn builder() -> EtcdClusterBuilder {
+        EtcdClusterBuilder::default()
+    }
+
+    /// Its URL for `dlock::connect`, with all members.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let addrs: Vec<String> = (0..self.count()).map(|member| self.addr(member).to_string()).collect();
+        format!("etcd://{}", addrs.join(","))
+    }
+
+    /// The URLs of all members for etcd's own clients and tools.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        (0..self.count()).map(|member| format!("http://{}", self.addr(member))).collect()
+    }
+
+    /// Which member leads now: it answers and says so itself, and so does a majority. `None` while
+    /// there is none, as in an election.
+    ///
+    /// A leader that has just been cut off is still named until the others miss it, which takes
+    /// them an election timeout, a second by default.
+    pub async fn leader(&self) -> Option<usize> {
+        let (nodes, ids) = (self.nodes().clone(), self.ids.clone());
+        blocking(move || leader(&nodes, &ids)).await
+    }
+
+    /// [`EtcdCluster::leader`] for code without async.
+    #[must_use]
+    pub fn leader_blocking(&self) -> Option<usize> {
+        leader(self.nodes(), &self.ids)
+    }
+
+    /// Waits until a member leads that is not `but`.
+    ///
+    /// # Panics
+    /// When none does within a minute.
+    ///
+    /// # Cancel safety
+    /// Nothing happens but asking.
+    pub async fn wait_for_leader(&self, but: Option<usize>) -> usize {
+        let (nodes, ids) = (self.nodes().clone(), self.ids.clone());
+        blocking(move || wait_for_leader(&nodes, &ids, but)).await
+    }
+}
+
+impl EtcdClusterBuilder {
+    /// The version to start instead of the installed one; ask [`EtcdVersion::installed`] first.
+    #[must_use]
+    pub fn with_version(mut self, version: EtcdVersion) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// More arguments for each member, such as `["--election-timeout", "2000"]`.
+    #[must_use]
+    pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts the members and returns when each serves.
+    ///
+    /// # Panics
+    /// When one does not; the message has the end of its log.
+    pub async fn start(self) -> EtcdCluster {
+        blocking(move || self.start_blocking()).await
+    }
+
+    /// [`EtcdClusterBuilder::start`] for code without async.
+    ///
+    /// # Panics
+    /// When one does not start; the message has the end of its log.
+    #[must_use]
+    pub fn start_blocking(self) -> EtcdCluster {
+        let cluster = format!("dlock-{:016x}", RandomState::new().hash_one(0_u8));
+        let started = Members::start(SIZE, &[PEER_PORT], |member, ports| {
+            let peers = ports.iter().map(|of_one| of_one[0]).collect();
+            let place = Place { cluster: cluster.clone(), member, peers };
+            Member::of_cluster(self.version, self.args.clone(), place)
+        });
+        let members = started.unwrap_or_else(|error| panic!("the etcd cluster did not start: {error}"));
+        let ids = members.nodes().iter().map(|node| Status::of(node).map(|status| status.member));
+        let ids = ids.collect::<Option<_>>().expect("a member that serves tells its id");
+        EtcdCluster { members, ids }
+    }
+}
+
+impl Deref for EtcdCluster {
+    type Target = Members;
+
+    fn deref(&self) -> &Members {
+        &self.members
+    }
+}
+
+/// What a member says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Status {
+    member: u64,
+    /// 0 where it knows none.
+    leader: u64,
+    term: u64,
+}
+
+impl Status {
+    /// `None` where it does not answer.
+    fn of(node: &Node) -> Option<Self> {
+        node.running_pid()?;
+        Self::at(node.addr())
+    }
+
+    fn at(addr: SocketAddr) -> Option<Self> {
+        let answer = probe::http(addr, "POST", "/v3/maintenance/status", "{}").ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        let status: Value = serde_json::from_str(body).ok()?;
+        // Numbers of 64 bits are text in JSON; zero is left out.
+        let number = |value: &Value| value.as_str().map_or(Some(0), |text| text.parse().ok());
+        Some(Self {
+            member: number(&status["header"]["member_id"])?,
+            leader: number(&status["leader"])?,
+            term: number(&status["raftTerm"])?,
+        })
+    }
+}
+
+fn leader(nodes: &[Arc<Node>], ids: &[u64]) -> Option<usize> {
+    let statuses: Vec<Option<Status>> = thread::scope(|scope| {
+        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(|| Status::of(node))).collect();
+        asked.into_iter().map(|status| status.join().unwrap_or_default()).collect()
+    });
+    (0..nodes.len()).find(|member| leads(*member, ids, &statuses))
+}
+
+fn leads(member: usize, ids: &[u64], statuses: &[Option<Status>]) -> bool {
+    let Some(own) = statuses[member].filter(|own| own.leader == ids[member]) else { return false };
+    let agreeing = statuses.iter().flatten().filter(|other| (other.leader, other.term) == (own.leader, own.term));
+    agreeing.count() > ids.len() / 2
+}
+
+fn wait_for_leader(nodes: &[Arc<Node>], ids: &[u64], but: Option<usize>) -> usize {
+    let deadline = Instant::now() + ELECTION_BOUND;
+    loop {
+        if let Some(leader) = leader(nodes, ids).filter(|leader| Some(*leader) != but) {
+            return leader;
+        }
+        assert!(Instant::now() < deadline, "no member but {but:?} leads within {ELECTION_BOUND:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_is_whom_a_majority_of_one_term_names() {
+        let says = |member, leader, term| Some(Status { member, leader, term });
+        let ids = [10, 20, 30];
+        let leader = |statuses: [Option<Status>; 3]| (0..3).find(|member| leads(*member, &ids, &statuses));
+        assert_eq!(leader([says(10, 20, 1), says(20, 20, 1), says(30, 20, 1)]), Some(1));
+        assert_eq!(leader([says(10, 10, 1), says(20, 20, 2), says(30, 20, 2)]), Some(1), "the old one is cut off");
+        assert_eq!(leader([says(10, 10, 1), says(20, 0, 2), says(30, 0, 2)]), None, "an election");
+        assert_eq!(leader([None, says(20, 10, 1), says(30, 10, 1)]), None, "it was killed, and not yet missed");
+    }
+}

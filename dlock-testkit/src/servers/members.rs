@@ -1,0 +1,139 @@
+//! Servers that form one service.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::node::Recipe;
+use super::peers::{Peers, Relays};
+use super::shared::blocking;
+use super::{Node, node};
+
+/// The servers of one cluster, counted from 0. Each can be killed, stopped, resumed and restarted
+/// ([`Members::node`]), and cut off from the others, while clients reach it as before.
+///
+/// All are ended and removed on drop, and also when the test process dies without dropping
+/// anything.
+#[derive(Debug)]
+pub struct Members {
+    /// Before the nodes, so that it ends before them.
+    peers: Peers,
+    nodes: Arc<[Arc<Node>]>,
+}
+
+impl Members {
+    /// Starts `count` servers and waits until each serves. `recipe` makes the one for a member
+    /// from the ports at which members know each other: by member, one for each of `relayed`,
+    /// which count the ports of the members' own.
+    pub(crate) fn start<R: Recipe>(
+        count: usize,
+        relayed: &[usize],
+        recipe: impl Fn(usize, &[Vec<u16>]) -> R,
+    ) -> io::Result<Self> {
+        node::with_other_ports(|| {
+            let relays = Relays::bind(count, relayed.len())?;
+            let ports = relays.ports()?;
+            let nodes: Arc<[Arc<Node>]> = (0..count)
+                .map(|member| Node::prepare(recipe(member, &ports)).map(Arc::new))
+                .collect::<io::Result<_>>()?;
+            let peers = relays.serve(nodes.clone(), relayed)?;
+            let members = Self { peers, nodes };
+            members.launch()?;
+            Ok(members)
+        })
+    }
+
+    /// How many there are, running or not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// One of them.
+    ///
+    /// # Panics
+    /// When there is none of this number.
+    #[must_use]
+    pub fn node(&self, member: usize) -> &Node {
+        &self.nodes[member]
+    }
+
+    /// Where one of them serves clients.
+    ///
+    /// # Panics
+    /// When there is none of this number.
+    #[must_use]
+    pub fn addr(&self, member: usize) -> SocketAddr {
+        self.node(member).addr()
+    }
+
+    /// Kills one, if it runs, and starts it again with its data, on its ports; returns when it
+    /// serves. Where it cannot serve without others that have been killed too, use
+    /// [`Members::restart_all`].
+    ///
+    /// # Panics
+    /// When it does not come up again; the message has the end of its log.
+    pub async fn restart(&self, member: usize) {
+        let node = self.nodes[member].clone();
+        blocking(move || node.restart_blocking()).await;
+    }
+
+    /// Kills all that run, and starts all again with their data; returns when each serves.
+    ///
+    /// # Panics
+    /// When one does not come up again; the message has the end of its log.
+    pub async fn restart_all(&self) {
+        let nodes = self.nodes.clone();
+        blocking(move || restart_all(&nodes)).await;
+    }
+
+    /// [`Members::restart_all`] for code without async.
+    ///
+    /// # Panics
+    /// When one does not come up again; the message has the end of its log.
+    pub fn restart_all_blocking(&self) {
+        restart_all(&self.nodes);
+    }
+
+    /// Cuts one off from all others: what members send waits, in both directions, on connections
+    /// that are open, and new ones are refused. Clients reach it as before.
+    pub fn isolate(&self, member: usize) {
+        self.peers.isolate(member);
+    }
+
+    /// Ends [`Members::isolate`]: what waits goes on.
+    pub fn rejoin(&self, member: usize) {
+        self.peers.rejoin(member);
+    }
+
+    /// Cuts these two off from each other, as [`Members::isolate`] does from all.
+    pub fn cut(&self, one: usize, other: usize) {
+        self.peers.cut(one, other);
+    }
+
+    /// Ends [`Members::cut`].
+    pub fn mend(&self, one: usize, other: usize) {
+        self.peers.mend(one, other);
+    }
+
+    pub(crate) fn nodes(&self) -> &Arc<[Arc<Node>]> {
+        &self.nodes
+    }
+
+    fn launch(&self) -> io::Result<()> {
+        launch(&self.nodes)
+    }
+}
+
+/// Starts them together, for none may serve before the others run.
+fn launch(nodes: &[Arc<Node>]) -> io::Result<()> {
+    nodes.iter().try_for_each(|node| node.launch())?;
+    nodes.iter().try_for_each(|node| node.wait_ready())
+}
+
+fn restart_all(nodes: &[Arc<Node>]) {
+    nodes.iter().for_each(|node| node.kill());
+    if let Err(error) = launch(nodes) {
+        panic!("{error}");
+    }
+}

@@ -1,0 +1,106 @@
+//! How one member of a ZooKeeper ensemble is run.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use super::Tick;
+use crate::servers::node::{Recipe, Site};
+use crate::servers::probe;
+use crate::servers::programs::Program;
+
+/// The server, whose manifest names the libraries that it needs.
+const LIBRARY: &str = "/usr/share/java/zookeeper.jar";
+pub(crate) const PROGRAM: Program = Program::Jar(LIBRARY);
+/// Lets it write its log to the standard error; without, it writes none.
+const LOG_LIBRARY: &str = "/usr/share/java/slf4j-simple.jar";
+
+/// Writes the configuration, which the server takes from files only.
+const SCRIPT: &str = r#"
+mkdir -p data && printf '%s\n' "$1" >zoo.cfg && printf '%s\n' "$2" >data/myid && shift 2 && exec "$@"
+"#;
+
+/// One ZooKeeper process, of an ensemble or alone.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    tick: Tick,
+    /// `None` for one that nobody else knows.
+    place: Option<Place>,
+}
+
+/// Which member of an ensemble.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) member: usize,
+    /// The ports at which members know each other: for the leader's data, and for elections.
+    pub(super) peers: Vec<Vec<u16>>,
+}
+
+impl Member {
+    pub(super) fn alone(tick: Tick) -> Self {
+        Self { tick, place: None }
+    }
+
+    pub(super) fn of_ensemble(tick: Tick, place: Place) -> Self {
+        Self { tick, place: Some(place) }
+    }
+
+    /// The settings are explained in the administrator's guide of ZooKeeper.
+    fn config(&self, site: &Site<'_>) -> String {
+        let mut config = format!(
+            "dataDir={}/data\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
+             tickTime={}\ninitLimit=20\nsyncLimit=4\nmaxSessionTimeout=60000\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\n",
+            site.dir.display(),
+            site.ports[0],
+            self.tick.0.as_millis(),
+        );
+        for (member, ports) in self.place.iter().flat_map(|place| place.peers.iter().enumerate()) {
+            let is_own = self.place.as_ref().is_some_and(|place| place.member == member);
+            // A member tells its own address to others, who dial it instead of the one that they
+            // have been given, unless it is this one (QuorumCnxManager.InitialMessage).
+            let host = if is_own { "0.0.0.0" } else { "127.0.0.1" };
+            let ports = if is_own { &site.ports[1..] } else { ports };
+            let _ = writeln!(config, "server.{}={host}:{}:{}", member + 1, ports[0], ports[1]);
+        }
+        config
+    }
+}
+
+impl Recipe for Member {
+    fn kind(&self) -> &'static str {
+        "zookeeper"
+    }
+
+    /// One for clients, one for the leader's data, and one for elections.
+    fn port_count(&self) -> usize {
+        3
+    }
+
+    fn command(&self, site: &Site<'_>) -> Command {
+        let id = self.place.as_ref().map_or(1, |place| place.member + 1).to_string();
+        let mut command = Command::new("sh");
+        command.current_dir(site.dir).args(["-c", SCRIPT, "zookeeper", &self.config(site), &id]);
+        command.args(["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dzookeeper.extendedTypesEnabled=true"]);
+        // In KB: the log of transactions is filled up with zeros in pieces of this size.
+        command.arg("-Dzookeeper.preAllocSize=1024");
+        // In ms: a member that cannot be dialled holds up the election among the others.
+        command.arg("-Dzookeeper.cnxTimeout=1000");
+        command.args(["-cp", &format!("{LIBRARY}:{LOG_LIBRARY}")]);
+        command.args(["org.apache.zookeeper.server.quorum.QuorumPeerMain", "zoo.cfg"]);
+        command
+    }
+
+    /// It has a mode once it serves. Its directory must be this one: another server may have the port.
+    fn probe(&self, site: &Site<'_>, _pid: u32) -> Result<(), String> {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
+        let ask = |word| probe::exchange(addr, word).map_err(|error| format!("it does not answer {word}: {error}"));
+        let (mode, config) = (ask("srvr")?, ask("conf")?);
+        let data_dir = format!("dataDir={}/", site.dir.display());
+        if mode.contains("Mode: ") && config.contains(&data_dir) {
+            return Ok(());
+        }
+        Err(format!("it answered {mode:?} and {config:?}"))
+    }
+}

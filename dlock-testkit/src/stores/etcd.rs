@@ -1,0 +1,141 @@
+//! etcd.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dlock_core::{Connect, Error, ErrorKind, LockName, Namespace, Result};
+use dlock_etcd::EtcdConfig;
+use etcd_client::{Client, ConnectOptions, DeleteOptions, GetOptions};
+use percent_encoding::percent_decode_str;
+
+use super::wait_for;
+use crate::servers::{self, Skip};
+use crate::{Subject, Tamper};
+
+/// An etcd cluster, by its URL.
+#[derive(Clone)]
+pub struct EtcdSubject {
+    url: String,
+    config: EtcdConfig,
+}
+
+impl EtcdSubject {
+    /// The cluster at `etcd://[user:password@]host[:port][,host[:port]…]`.
+    ///
+    /// # Errors
+    /// As [`EtcdConfig::from_url`].
+    pub fn from_url(url: &str) -> Result<Self> {
+        Ok(Self { url: url.to_owned(), config: EtcdConfig::from_url(url)? })
+    }
+
+    /// The server that the tests of a process share, see [`servers::etcd`]. It blocks, and must
+    /// not be called on a runtime.
+    ///
+    /// # Errors
+    /// A [`Skip`] when there is none.
+    ///
+    /// # Panics
+    /// As [`servers::etcd`].
+    pub fn shared() -> std::result::Result<Self, Skip> {
+        let server = wait_for(servers::etcd())?;
+        Ok(Self::from_url(server.url()).expect("the test server's url is good"))
+    }
+
+    /// For the operator's hand.
+    async fn connection(&self) -> std::result::Result<Client, etcd_client::Error> {
+        let patience = Duration::from_secs(10);
+        let options = ConnectOptions::new().with_connect_timeout(patience).with_timeout(patience);
+        let options = match self.login() {
+            Some((user, password)) => options.with_user(user, password),
+            None => options,
+        };
+        Client::connect(self.config.endpoints(), Some(options)).await
+    }
+
+    /// User and password; the configuration, which has checked the URL, does not give them out.
+    fn login(&self) -> Option<(String, String)> {
+        let (login, _) = self.url.strip_prefix("etcd://")?.rsplit_once('@')?;
+        let (user, password) = login.split_once(':')?;
+        let decoded = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+        Some((decoded(user)?, decoded(password)?))
+    }
+}
+
+#[async_trait]
+impl Subject for EtcdSubject {
+    fn client(&self) -> Box<dyn Connect> {
+        Box::new(self.config.clone())
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.url.clone())
+    }
+
+    fn tamper(&self) -> Option<Box<dyn Tamper>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn ttl(&self) -> Duration {
+        // The shortest that etcd grants.
+        Duration::from_secs(2)
+    }
+
+    async fn version(&self) -> Option<String> {
+        let status = self.connection().await.ok()?.status().await.ok()?;
+        Some(format!("etcd {}", status.version()))
+    }
+
+    async fn wipe(&self, prefix: &str) -> Result<()> {
+        let mut etcd = self.connection().await.map_err(error)?;
+        etcd.delete(prefix, Some(DeleteOptions::new().with_prefix())).await.map_err(error)?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Tamper for EtcdSubject {
+    async fn delete(&self, namespace: &Namespace, name: &LockName) {
+        let all = DeleteOptions::new().with_prefix();
+        let mut etcd = self.connection().await.expect("the server is there");
+        etcd.delete(format!("{namespace}/{name}//"), Some(all)).await.expect("the server obeys");
+    }
+
+    async fn damage(&self, namespace: &Namespace, name: &LockName) {
+        let under = format!("{namespace}/{name}//");
+        let mut etcd = self.connection().await.expect("the server is there");
+        let one = GetOptions::new().with_prefix().with_limit(1);
+        let found = etcd.get(under.clone(), Some(one)).await.expect("the server obeys");
+        let key = found.kvs().first().map_or_else(|| format!("{under}garbage").into_bytes(), |kv| kv.key().to_vec());
+        etcd.put(key, "garbage", None).await.expect("the server obeys");
+    }
+
+    async fn entries(&self, namespace: &Namespace) -> usize {
+        let count = GetOptions::new().with_prefix().with_count_only();
+        let mut etcd = self.connection().await.expect("the server is there");
+        let found = etcd.get(format!("{namespace}/"), Some(count)).await.expect("the server obeys");
+        usize::try_from(found.count()).expect("a count is not negative")
+    }
+}
+
+impl fmt::Debug for EtcdSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EtcdSubject").field(&self.config).finish()
+    }
+}
+
+fn error(error: etcd_client::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_login_is_read_from_the_url() {
+        let login = |url| EtcdSubject::from_url(url).unwrap().login();
+        assert_eq!(login("etcd://me:p%40ss:word@h,i"), Some(("me".into(), "p@ss:word".into())));
+        assert_eq!(login("etcd://h:2379"), None);
+    }
+}
