@@ -19,6 +19,9 @@ pub(crate) enum Store {
     Redis,
     /// An etcd cluster of one member.
     Etcd,
+    /// An etcd cluster of three members.
+    #[value(name = "etcd-3")]
+    Etcd3,
 }
 
 impl Store {
@@ -28,6 +31,7 @@ impl Store {
             Self::File => Box::new(file::FileDeployment::start()),
             Self::Redis => Box::new(redis::RedisDeployment::start().await),
             Self::Etcd => Box::new(etcd::EtcdDeployment::start_one().await),
+            Self::Etcd3 => Box::new(etcd::EtcdDeployment::start_three().await),
         }
     }
 
@@ -35,7 +39,7 @@ impl Store {
     pub(crate) fn ttl(self) -> Duration {
         match self {
             Self::File | Self::Redis => Duration::from_secs(1),
-            Self::Etcd => Duration::from_secs(2),
+            Self::Etcd | Self::Etcd3 => Duration::from_secs(2),
         }
     }
 }

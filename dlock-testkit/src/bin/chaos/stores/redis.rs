@@ -1,6 +1,7 @@
 //! One Redis server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
@@ -14,18 +15,27 @@ const STOP: &str = "stop server";
 const RESTART: &str = "restart server";
 const KILL_CONNECTIONS: &str = "kill connections";
 const FORGET_SCRIPTS: &str = "forget scripts";
+const CLOCK_AHEAD: &str = "step clock ahead";
+const CLOCK_BACK: &str = "step clock back";
+
+/// How far the server's clock is stepped: past any ttl.
+const STEP: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct RedisDeployment {
     server: Redis,
+    has_steppable_clock: bool,
     entries: Entries,
 }
 
 impl RedisDeployment {
     pub(super) async fn start() -> Self {
-        let server = Redis::builder().append_only().start().await;
+        let has_steppable_clock = Redis::can_step_clocks().is_ok();
+        let builder = Redis::builder().append_only();
+        let builder = if has_steppable_clock { builder.with_steppable_clock() } else { builder };
+        let server = builder.start().await;
         let entries = Entries::of(stores::open(&server.url()).expect("the server's url is good"));
-        Self { server, entries }
+        Self { server, has_steppable_clock, entries }
     }
 
     async fn run(&self, command: &[&str]) {
@@ -56,13 +66,18 @@ impl Deployment for RedisDeployment {
 
     fn kinds(&self) -> Vec<Kind> {
         let kind = |name, aim| Kind { name, aim, breaks_exclusion: false };
-        let own = [
+        let mut kinds = vec![
             kind(STOP, Aim::Servers),
             kind(RESTART, Aim::Servers),
             kind(KILL_CONNECTIONS, Aim::ServersOnce),
             kind(FORGET_SCRIPTS, Aim::ServersOnce),
         ];
-        [&own[..], &Entries::kinds()].concat()
+        if self.has_steppable_clock {
+            let step = |name| Kind { name, aim: Aim::Servers, breaks_exclusion: true };
+            kinds.extend([step(CLOCK_AHEAD), step(CLOCK_BACK)]);
+        }
+        kinds.extend(Entries::kinds());
+        kinds
     }
 
     async fn begin(&self, fault: &Aimed) -> String {
@@ -71,6 +86,8 @@ impl Deployment for RedisDeployment {
             RESTART => self.server.kill(),
             KILL_CONNECTIONS => self.run(&["CLIENT", "KILL", "SKIPME", "yes"]).await,
             FORGET_SCRIPTS => self.run(&["SCRIPT", "FLUSH"]).await,
+            CLOCK_AHEAD => self.server.step_clock_ahead(STEP),
+            CLOCK_BACK => self.server.step_clock_back(STEP),
             _ => return self.entries.begin(fault).await,
         }
         "the server".to_owned()
@@ -80,6 +97,8 @@ impl Deployment for RedisDeployment {
         match fault.kind.name {
             STOP => self.server.resume(),
             RESTART => self.server.restart().await,
+            CLOCK_AHEAD => self.server.step_clock_back(STEP),
+            CLOCK_BACK => self.server.step_clock_ahead(STEP),
             _ => self.entries.end(fault).await,
         }
     }
