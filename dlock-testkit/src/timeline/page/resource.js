@@ -1,0 +1,30 @@
+// Writes to the registers, and reads that were refused.
+
+function paintTouches(context, lane, top) {
+  const { touches } = lane;
+  const middle = top + lane.height / 2;
+  const colour = nameColour(lane.name);
+  const accepted = { x: -Infinity };
+  const refused = [];
+  for (let i = firstEndingAfter(touches, view.from, (touch) => touch.at); i < touches.length; i++) {
+    const touch = touches[i];
+    if (touch.at > view.to) break;
+    const x = view.x(touch.at);
+    if (!touch.accepted) {
+      refused.push(touch);
+    } else if (x - accepted.x >= 1) {
+      // Dots that would fall on the pixel of the one before are in it.
+      glyph.accepted(context, x, middle, colour);
+      accepted.x = x;
+    }
+  }
+  // On top of the dots: few, and what one looks for.
+  let last = -Infinity;
+  for (const touch of refused) {
+    const x = view.x(touch.at);
+    if (x - last < 1) continue;
+    last = x;
+    if (touch.isRead) glyph.refusedRead(context, x, middle);
+    else glyph.refused(context, x, middle);
+  }
+}

@@ -1,0 +1,47 @@
+// The list of what the checker marked, and stepping through it.
+
+const marksBox = document.getElementById("marks");
+
+function listMarks() {
+  const violations = model.marks.filter((mark) => mark.violation).length;
+  const apart = model.marks.length - violations;
+  const more = apart > 0 ? `, and ${apart} where nothing else was promised` : "";
+  document.getElementById("marks-title").textContent = `${counted(violations, "violation")}${more}`;
+  marksBox.replaceChildren(...model.marks.map(markItem));
+  for (const id of ["previous-mark", "next-mark"]) document.getElementById(id).disabled = model.marks.length === 0;
+}
+
+function markItem(mark) {
+  const item = document.createElement("li");
+  if (!mark.violation) item.className = "apart";
+  const button = document.createElement("button");
+  const title = document.createElement("b");
+  title.textContent = `${mark.violation ? "!" : "~"}${mark.index + 1} ${mark.kind}`;
+  const place = document.createElement("small");
+  const name = mark.name ? `${mark.name.text}, ` : "";
+  place.textContent = `${name}at ${atMs(mark.from)} ms for ${duration(mark.to - mark.from)}`;
+  button.append(title, ` ${mark.message}`, place);
+  button.onclick = () => goTo(mark);
+  mark.button = button;
+  item.append(button);
+  return item;
+}
+
+function goTo(mark) {
+  view.mark?.button.removeAttribute("aria-current");
+  mark.button.setAttribute("aria-current", "true");
+  mark.button.scrollIntoView({ block: "nearest" });
+  view.mark = mark;
+  select(mark);
+  view.focus(mark.from, mark.to);
+  const lane = lanes.list.find((lane) => isConcerned(mark, lane));
+  if (lane) bringIntoSight(lane);
+}
+
+// To the next one of the list, or with -1 to the one before, and around its ends.
+function step(by) {
+  const { marks } = model;
+  if (marks.length === 0) return;
+  const current = view.mark ? view.mark.index : by > 0 ? -1 : 0;
+  goTo(marks[(current + by + marks.length) % marks.length]);
+}

@@ -1,0 +1,189 @@
+//! The elements of a picture, at times and heights.
+
+use std::fmt::{Display, Write};
+
+use super::super::escape::markup;
+use super::super::window::Window;
+
+/// The width of the picture, in its own units.
+pub(super) const WIDTH: f64 = 960.0;
+/// The part of it at the left that belongs to labels.
+pub(super) const GUTTER: f64 = 122.0;
+/// What has no length is drawn this wide.
+const LEAST: f64 = 3.0;
+
+/// Collects elements, a line each.
+#[derive(Debug)]
+pub(super) struct Canvas {
+    window: Window,
+    start: u64,
+    elements: String,
+}
+
+impl Canvas {
+    pub(super) fn of(window: Window, start: u64) -> Self {
+        Self { window, start, elements: String::new() }
+    }
+
+    /// Where `at` is; at the nearer bound if it is outside the window.
+    pub(super) fn x(&self, at: u64) -> f64 {
+        let since = at.clamp(self.window.from, self.window.to.max(self.window.from)) - self.window.from;
+        let share = since as f64 / self.window.length().max(1) as f64;
+        GUTTER + share * (WIDTH - GUTTER - 4.0)
+    }
+
+    /// Where a stretch is, wide enough to be seen.
+    pub(super) fn stretch(&self, from: u64, to: u64) -> (f64, f64) {
+        let (from, to) = (self.x(from), self.x(to));
+        if to - from >= LEAST { (from, to) } else { ((from + to - LEAST) / 2.0, (from + to + LEAST) / 2.0) }
+    }
+
+    /// Milliseconds from the start of the history.
+    pub(super) fn ms(&self, at: u64) -> String {
+        format!("{:.3}", at.saturating_sub(self.start) as f64 / 1e6)
+    }
+
+    pub(super) fn stretch_title(&self, what: &str, from: u64, to: u64) -> String {
+        format!("{what}, from {} to {} ms", self.ms(from), self.ms(to))
+    }
+
+    /// Begins a group with a title, which browsers show under the pointer.
+    pub(super) fn open(&mut self, class: &str, title: &str) {
+        self.element(format_args!(r#"<g class="{class}"><title>{}</title>"#, markup(title)));
+    }
+
+    pub(super) fn close(&mut self) {
+        self.element("</g>");
+    }
+
+    pub(super) fn rect(&mut self, class: &str, x: f64, y: f64, width: f64, height: f64) {
+        if width <= 0.0 {
+            return;
+        }
+        let class = class_attribute(class);
+        self.element(format_args!(r#"<rect{class} x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"/>"#));
+    }
+
+    pub(super) fn text(&mut self, class: &str, x: f64, y: f64, text: &str) {
+        let class = class_attribute(class);
+        self.element(format_args!(r#"<text{class} x="{x:.1}" y="{y:.1}">{}</text>"#, markup(text)));
+    }
+
+    pub(super) fn line(&mut self, class: &str, x: f64, from: f64, to: f64) {
+        self.element(format_args!(r#"<path class="{class}" d="M{x:.1} {from:.1}V{to:.1}"/>"#));
+    }
+
+    pub(super) fn cross(&mut self, class: &str, x: f64, y: f64, size: f64) {
+        let (left, top, across) = (x - size, y - size, size * 2.0);
+        let strokes = format!("M{left:.1} {top:.1}l{across} {across}m0 -{across}l-{across} {across}");
+        self.element(format_args!(r#"<path class="{class}" d="{strokes}"/>"#));
+    }
+
+    pub(super) fn dot(&mut self, x: f64, y: f64) {
+        self.element(format_args!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="3"/>"#));
+    }
+
+    pub(super) fn diamond(&mut self, class: &str, x: f64, y: f64, size: f64) {
+        let top = y - size;
+        let path = format!("M{x:.1} {top:.1}l{size} {size}l-{size} {size}l-{size} -{size}z");
+        self.element(format_args!(r#"<path class="{class}" d="{path}"/>"#));
+    }
+
+    pub(super) fn arrow(&mut self, class: &str, x: f64, y: f64) {
+        let (left, top) = (x - 7.0, y - 6.0);
+        self.element(format_args!(r#"<path class="{class}" d="M{left:.1} {top:.1}l7 6l-7 6z"/>"#));
+    }
+
+    /// A label with a ground of its own, over the middle of what it speaks of, within the picture.
+    pub(super) fn flag(&mut self, middle: f64, y: f64, text: &str) {
+        let width = text_width(text) + 10.0;
+        let left = (middle - width / 2.0).clamp(GUTTER, WIDTH - width);
+        self.rect("flag", left, y, width, 14.0);
+        self.text("", left + 5.0, y + 11.0, text);
+    }
+
+    /// Times on top, and a thin line down to `bottom` at each.
+    pub(super) fn axis(&mut self, height: f64, bottom: f64) {
+        let step = step(self.window.length());
+        let mut since = self.window.from.saturating_sub(self.start).next_multiple_of(step);
+        while self.start + since <= self.window.to {
+            let x = self.x(self.start + since);
+            let ms = since as f64 / 1e6;
+            self.rect("grid", x - 0.5, height - 5.0, 1.0, bottom - height + 5.0);
+            self.text("label", x + 4.0, height - 7.0, &format!("{ms} ms"));
+            since += step;
+        }
+    }
+
+    /// What the shapes mean, on one line; red only where there is a reason.
+    pub(super) fn legend(&mut self, y: f64, with_violation: bool) {
+        let middle = y + 6.0;
+        let mut x = 6.0;
+        let samples = [
+            ("waiting", "waits"),
+            ("valid", "holds"),
+            ("past", "past its validity"),
+            ("unknown", "unknown"),
+            ("released", "released"),
+            ("lost", "lost"),
+            ("gone", "process gone"),
+            ("accepted", "write"),
+            ("refused", "refused"),
+            ("frame", "violation"),
+        ];
+        let count = samples.len() - usize::from(!with_violation);
+        for (sample, text) in &samples[..count] {
+            match *sample {
+                "waiting" => self.rect("n0", x, middle - 1.0, 18.0, 2.0),
+                "valid" => self.rect("n0", x, y, 18.0, 12.0),
+                "past" => {
+                    self.rect("n0", x, y, 18.0, 12.0);
+                    self.rect("gaps", x, y, 18.0, 12.0);
+                }
+                "unknown" => self.rect("unknown", x, y + 2.0, 18.0, 8.0),
+                "released" => self.rect("end", x + 8.0, y - 1.0, 2.0, 14.0),
+                "lost" => self.diamond("end", x + 9.0, middle, 6.0),
+                "gone" => self.rect("hollow", x + 5.0, y + 2.0, 8.0, 8.0),
+                "accepted" => self.dot(x + 9.0, middle),
+                "refused" => self.cross("refused", x + 9.0, middle, 4.0),
+                _ => {
+                    self.element(r#"<g class="violation">"#);
+                    self.rect("frame", x + 1.0, y, 16.0, 12.0);
+                    self.close();
+                }
+            }
+            self.text("label", x + 23.0, y + 10.0, text);
+            x += 23.0 + text_width(text) + 16.0;
+        }
+    }
+
+    pub(super) fn into_elements(self) -> String {
+        self.elements
+    }
+
+    fn element(&mut self, element: impl Display) {
+        let _ = writeln!(self.elements, "{element}");
+    }
+}
+
+/// About how wide `text` is: the reader's font is not known.
+pub(super) fn text_width(text: &str) -> f64 {
+    text.chars().count() as f64 * 6.2
+}
+
+fn class_attribute(class: &str) -> String {
+    if class.is_empty() { String::new() } else { format!(r#" class="{class}""#) }
+}
+
+/// 1, 2 or 5 times a power of ten nanoseconds, so that there are at most ten labels.
+fn step(length: u64) -> u64 {
+    let mut power: u64 = 1_000;
+    loop {
+        for step in [power, power.saturating_mul(2), power.saturating_mul(5)] {
+            if step.saturating_mul(10) >= length {
+                return step;
+            }
+        }
+        power = power.saturating_mul(10);
+    }
+}
