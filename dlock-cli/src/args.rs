@@ -4,7 +4,8 @@ mod duration;
 mod help;
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Run a job under a distributed lock.
@@ -19,6 +20,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Run(RunArgs),
     Show(ShowArgs),
+    Conformance(ConformanceArgs),
 }
 
 /// Run a command while holding a lock.
@@ -74,6 +76,43 @@ pub(crate) struct ShowArgs {
 
     /// The lock's name
     pub(crate) name: String,
+}
+
+/// Prove a lock service: try on it everything that dlock promises.
+///
+/// Runs dlock's conformance suite against the service that the URL names. Cases work in namespaces
+/// of their own, beside whatever is kept there, and leave nothing behind.
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::CONFORMANCE_EXAMPLES, after_long_help = help::CONFORMANCE)]
+pub(crate) struct ConformanceArgs {
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+
+    /// Only cases with one of these texts in their names
+    #[arg(value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+
+    /// Only the cases that have exactly these names
+    #[arg(long, requires = "filters")]
+    pub(crate) exact: bool,
+
+    /// List the cases, and try none
+    #[arg(long, conflicts_with_all = ["junit", "jobs"])]
+    pub(crate) list: bool,
+
+    /// Write the outcome to FILE as well, in the XML of JUnit
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// How many cases run at the same time [default: 12]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// What the namespaces of the cases begin with [default: t-]
+    ///
+    /// For users of the service who may write only to some.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) namespace_prefix: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,15 +10,19 @@ use dlock::{Builder, Capability, Locks};
 use crate::args::BackendArgs;
 use crate::exit::{Exit, Failure};
 
-/// The client to be, of the backend that was asked for.
-pub(crate) fn builder(args: &BackendArgs) -> Result<Builder, Failure> {
-    let url = match &args.backend {
+/// Where the locks are kept.
+pub(crate) fn url(args: &BackendArgs) -> Result<String, Failure> {
+    Ok(match &args.backend {
         Some(url) => url.clone(),
         None => format!("file://{}", own_directory()?.display()),
-    };
+    })
+}
+
+/// The client to be, of the backend that was asked for.
+pub(crate) fn builder(args: &BackendArgs) -> Result<Builder, Failure> {
     // An empty variable is refused, like any other bad URL: whoever set it meant a lock that others
     // share, and must not be given one that they do not.
-    Ok(dlock::builder(&url)?)
+    Ok(dlock::builder(&url(args)?)?)
 }
 
 /// Connects, to a backend whose locks mean something to other processes.

@@ -13,6 +13,9 @@ use rustix::process::Signal;
 pub(crate) enum Exit {
     /// All went well.
     Done,
+    /// What was to be proved was not.
+    #[cfg(feature = "conformance")]
+    Disproved,
     /// The job ended with this code.
     Job(u8),
     /// The job, or the wait for the lock, was ended by a signal: 128 and its number.
@@ -63,6 +66,8 @@ impl Exit {
     fn code(self) -> u8 {
         match self {
             Self::Done => 0,
+            #[cfg(feature = "conformance")]
+            Self::Disproved => 1,
             Self::Job(code) => code,
             Self::Signal(signal) => signal | 128,
             Self::Usage => 64,

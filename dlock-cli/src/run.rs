@@ -3,7 +3,6 @@
 mod acquiring;
 mod job;
 mod notice;
-mod signals;
 
 use std::mem;
 use std::path::Path;
@@ -12,10 +11,10 @@ use std::time::Duration;
 use dlock::{ErrorKind, Guard, Lock, Locks};
 
 use self::acquiring::Acquired;
-use self::signals::Signals;
 use crate::args::RunArgs;
 use crate::backend;
 use crate::exit::{Exit, Failure};
+use crate::signals::Signals;
 use crate::text::say;
 
 /// For how long the end of a client is waited for when the service does not answer any more.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlock_core::{
-    BackendInfo, Builder, Clock, Connect as _, ConnectContext, LockBackend, LockName, Locks, NamePrefix,
-    Namespace, Page,
+    BackendInfo, Builder, Clock, Connect as _, ConnectContext, LockBackend, LockName, Locks, NamePrefix, Namespace,
+    Page,
 };
 use tokio::runtime::{Handle, Runtime};
 

@@ -49,11 +49,7 @@ struct Store {
 const STORES: &[Store] = &[
     Store { schemes: &["memory"], form: "memory:", open: |_url| Ok(Box::new(MemorySubject::new())) },
     #[cfg(feature = "file")]
-    Store {
-        schemes: &["file"],
-        form: "file:///DIRECTORY",
-        open: |url| Ok(Box::new(FileSubject::from_url(url)?)),
-    },
+    Store { schemes: &["file"], form: "file:///DIRECTORY", open: |url| Ok(Box::new(FileSubject::from_url(url)?)) },
     #[cfg(feature = "redis")]
     Store {
         schemes: &["redis", "rediss", "valkey", "valkeys"],

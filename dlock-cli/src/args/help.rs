@@ -5,6 +5,7 @@ Examples:
   dlock run nightly-backup -- backup.sh /home     one backup at a time, the next one waits
   dlock run --no-wait sync -- rsync -a src/ dst/  or not at all, when one is running
   dlock show nightly-backup                       who holds it, and who waits
+  dlock conformance --backend redis://HOST        whether that Redis keeps what dlock promises
 
 Locks are kept on this machine unless --backend or DLOCK_BACKEND says where:
   file:///DIRECTORY, redis://HOST:PORT, etcd://HOST:PORT,HOST:PORT
@@ -99,3 +100,45 @@ Examples:
 AGE is how long ago the claim was made. EXPIRES is after what time the service would end it if
 nobody renewed it; a claim with '-' ends with the processes that hold it.
 The exit code is 0 for a lock that is free, too; 64 and 69 as for 'dlock run'.";
+
+pub(super) const CONFORMANCE_EXAMPLES: &str = "\
+Examples:
+  dlock conformance --backend redis://cache.internal
+  dlock conformance --backend etcd://10.0.0.1,10.0.0.2 --junit conformance.xml
+  dlock conformance --list expiry::
+
+More with --help: what is said of a case, exit codes.";
+
+pub(super) const CONFORMANCE: &str = "\
+Examples:
+  dlock conformance --backend redis://cache.internal
+      Everything, in some ten seconds.
+  dlock conformance --backend etcd://10.0.0.1,10.0.0.2 --junit conformance.xml
+      With a report for a build server.
+  dlock conformance --list expiry::
+      The cases about expiry; none is tried, and no service is asked.
+  dlock conformance --exact basic::a_second_release_never_frees_the_successor
+      One of them.
+
+A case is 'ok', or 'FAILED', or 'not offered' where the service cannot do what the case is about
+and dlock says so of it (docs/guarantees.md): such a case is not tried, and does not count as passed.
+Cases are about time, too: they can fail where this machine or the service is overloaded. Then try
+with fewer --jobs.
+
+Nobody else's locks are touched: every case works in a namespace of its own, which begins with the
+prefix and something random, and all of them are removed at the end. Ctrl-C ends the run and cleans
+up as well; a second one ends at once. Where dlock is killed, keys that begin with 't-' may stay.
+The namespaces of a file backend are directories.
+
+Exit codes:
+    0  all cases that were tried have passed
+    1  some have failed
+   64  the command line or the URL cannot be used, or no case has such a name
+   69  the lock service did not answer, or refused
+   70  something is wrong with dlock or with this machine
+  128 + N when signal N ended the run
+
+Prefer DLOCK_BACKEND for a URL with a password: other users can see a command line. Neither the
+output nor the report has the password in it.
+
+DLOCK_LOG=debug shows what happens inside.";

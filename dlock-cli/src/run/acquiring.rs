@@ -4,9 +4,9 @@ use dlock::{Guard, Lock, Locks};
 use rustix::process::Signal;
 
 use super::notice;
-use super::signals::Signals;
 use crate::args::Patience;
 use crate::exit::Failure;
+use crate::signals::Signals;
 use crate::text::span;
 
 /// How a wait for the lock ended. Only in the first case anything is left of it on the service.

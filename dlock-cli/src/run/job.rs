@@ -12,8 +12,8 @@ use rustix::termios::tcgetpgrp;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::signals::Signals;
 use crate::exit::{Exit, Failure};
+use crate::signals::Signals;
 use crate::text::say;
 
 /// How long a job has to end by itself after its lock was lost.

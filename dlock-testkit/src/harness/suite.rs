@@ -19,6 +19,9 @@ pub const CASES_AT_ONCE: usize = 12;
 /// How long the service may take to clean up.
 const WIPING: Duration = Duration::from_secs(60);
 
+/// How often cleaning up is tried.
+const WIPES: usize = 6;
+
 /// The suite on one subject. Its methods block, and must not be called where that does harm.
 ///
 /// ```
@@ -82,13 +85,7 @@ impl Suite {
     /// `on_end` is called on this thread with each as it ends.
     ///
     /// It makes panics in cases silent, for the rest of the process: they are in the outcomes.
-    pub fn run(
-        &self,
-        cases: Vec<Case>,
-        at_once: usize,
-        stop: &Stop,
-        mut on_end: impl FnMut(&Outcome),
-    ) -> Vec<Outcome> {
+    pub fn run(&self, cases: Vec<Case>, at_once: usize, stop: &Stop, mut on_end: impl FnMut(&Outcome)) -> Vec<Outcome> {
         panics::are_reported_later();
         let mut ended: Vec<Option<Outcome>> = vec![None; cases.len()];
         let queue = Mutex::new(cases.into_iter().enumerate());
@@ -119,9 +116,20 @@ impl Suite {
     /// When something may be left: the message says in which namespaces.
     pub fn wipe(&self) -> Result<()> {
         let root = self.namespaces.root();
-        let wiped = block_on(async { tokio::time::timeout(WIPING, self.subject.wipe(root)).await });
+        let wiped = block_on(async { tokio::time::timeout(WIPING, self.wipe_until_done(root)).await });
         let wiped = wiped.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the service does not answer")));
         wiped.map_err(|error| error.context(format!("namespaces {root}*")))
+    }
+
+    /// A client that a case left to itself may still be about to end, and in the way.
+    async fn wipe_until_done(&self, root: &str) -> Result<()> {
+        for _ in 1..WIPES {
+            if self.subject.wipe(root).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        self.subject.wipe(root).await
     }
 
     /// Tries a case that is offered what it needs.

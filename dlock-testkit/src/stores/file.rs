@@ -35,7 +35,8 @@ impl FileSubject {
     /// `InvalidInput` when the URL is not of this form.
     pub fn from_url(url: &str) -> Result<Self> {
         let place = url.strip_prefix("file:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-        let path = place.map(|rest| rest.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(rest));
+        let path =
+            place.map(|rest| rest.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(rest));
         let path = path
             .filter(|path| path.starts_with('/'))
             .ok_or_else(|| invalid("a file url names a directory from its root: file:///var/lib/my-app/locks"))?;
@@ -94,12 +95,14 @@ impl Subject for FileSubject {
             let name = path.file_name().and_then(|name| name.to_str());
             name.is_some_and(|name| name.starts_with(prefix))
         };
+        let mut wiped = Ok(());
         for namespace in entries(&self.dir).into_iter().filter(is_ours) {
-            fs::remove_dir_all(&namespace).map_err(|error| {
-                Error::new(ErrorKind::Unavailable, format!("cannot remove {}: {error}", namespace.display()))
-            })?;
+            if let Err(error) = fs::remove_dir_all(&namespace) {
+                let message = format!("cannot remove {}: {error}", namespace.display());
+                wiped = Err(Error::new(ErrorKind::Unavailable, message));
+            }
         }
-        Ok(())
+        wiped
     }
 }
 
