@@ -25,6 +25,8 @@ pub struct Settings {
     pub seed: u64,
     /// How many faults.
     pub faults: u64,
+    /// Only faults of these kinds; all that there are, if it is empty.
+    pub only: Vec<String>,
     /// How many worker processes.
     pub workers: usize,
     /// How many owners each of them has.
@@ -58,9 +60,9 @@ impl<'a> Run<'a> {
     /// Plans a run against servers that are up.
     ///
     /// # Errors
-    /// When the history cannot be written.
+    /// When the history cannot be written, and as [`Run::plan`].
     pub fn new(settings: Settings, deployment: &'a dyn Deployment) -> io::Result<Self> {
-        let plan = Self::plan(&settings, deployment);
+        let plan = Self::plan(&settings, deployment)?;
         let namespace = "chaos".parse().expect("a namespace");
         let names = (0..settings.names).map(|number| format!("n{number}").parse().expect("a name"));
         let lab = Arc::new(Recorder::open(&settings.dir, "lab")?);
@@ -69,11 +71,20 @@ impl<'a> Run<'a> {
     }
 
     /// The faults of a run with these settings.
-    #[must_use]
-    pub fn plan(settings: &Settings, deployment: &dyn Deployment) -> Plan {
+    ///
+    /// # Errors
+    /// When it is to have a kind of fault that this store cannot have.
+    pub fn plan(settings: &Settings, deployment: &dyn Deployment) -> io::Result<Plan> {
         let mut kinds = Plan::common_kinds(!deployment.servers().is_empty());
         kinds.extend(deployment.kinds());
-        Plan::new(settings.seed, settings.faults, &kinds)
+        let is_there = |name: &&String| kinds.iter().any(|kind| kind.name == **name);
+        if let Some(unknown) = settings.only.iter().find(|name| !is_there(name)) {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+            let why = format!("{} has no fault {unknown:?}: choose of {}", deployment.store(), names.join(", "));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        kinds.retain(|kind| settings.only.is_empty() || settings.only.iter().any(|name| name == kind.name));
+        Ok(Plan::new(settings.seed, settings.faults, &kinds))
     }
 
     /// Carries it out. `progress` hears of each fault before it begins.

@@ -1,0 +1,66 @@
+//! Judging runs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use dlock_testkit::check::{self, Report, Violation};
+use dlock_testkit::history::History;
+use dlock_testkit::timeline::{self, Mark, Verdict, Window};
+
+use crate::command::CheckArguments;
+
+pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
+    let mut are_sound = true;
+    for dir in &arguments.dirs {
+        let report = judge(dir)?;
+        if arguments.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            print!("{report}");
+        }
+        are_sound &= report.is_sound();
+        if let Some(file) = &arguments.picture {
+            fs::write(file, picture(dir)?)?;
+        }
+    }
+    Ok(if are_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Judges the run in `dir`; leaves the report and the page there.
+pub(crate) fn judge(dir: &Path) -> io::Result<Report> {
+    let history = History::read(dir).map_err(io::Error::other)?;
+    let report = check::check(&history);
+    fs::write(dir.join("report.json"), serde_json::to_vec_pretty(&report)?)?;
+    fs::write(dir.join("timeline.html"), timeline::render(&history, &marks(&report)))?;
+    Ok(report)
+}
+
+/// The surroundings of the first violation.
+pub(crate) fn picture(dir: &Path) -> io::Result<String> {
+    let history = History::read(dir).map_err(io::Error::other)?;
+    let marks = marks(&check::check(&history));
+    let Some(first) = marks.first() else {
+        return Err(io::Error::other(format!("{} has no violation to be drawn", dir.display())));
+    };
+    let window = Window { from: first.from, to: first.to }.with_margin();
+    Ok(timeline::svg(&history, &marks, window))
+}
+
+fn marks(report: &Report) -> Vec<Mark> {
+    let violations = report.violations.iter().map(|violation| mark(violation, Verdict::Violation));
+    violations.chain(report.excused.iter().map(|violation| mark(violation, Verdict::NotPromised))).collect()
+}
+
+fn mark(violation: &Violation, verdict: Verdict) -> Mark {
+    Mark {
+        verdict,
+        kind: violation.breach.to_string(),
+        from: violation.at,
+        to: violation.until.max(violation.at),
+        name: violation.name.clone(),
+        ops: violation.ops.iter().map(|op| (op.process.clone(), op.op)).collect(),
+        message: violation.message.clone(),
+    }
+}

@@ -1,0 +1,133 @@
+//! One run, from starting the servers to the report.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use dlock_core::Locks;
+use dlock_testkit::chaos::{Deployment, Plan, Run, Settings};
+use dlock_testkit::check::Report;
+
+use crate::check;
+use crate::command::TrialArguments;
+use crate::stores::Store;
+use crate::worker::Locking;
+
+/// The files of a run that is replaced by another in the same directory.
+const KINDS_OF_FILES: [&str; 4] = ["jsonl", "log", "json", "html"];
+
+pub(crate) fn run(arguments: TrialArguments) -> io::Result<ExitCode> {
+    if arguments.plan {
+        print!("{}", block_on(plan(&arguments))??);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = block_on(trial(&arguments))??;
+    print!("{report}");
+    println!("  written to {}", dir(&arguments).display());
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs it, judges it and draws it.
+pub(crate) async fn trial(arguments: &TrialArguments) -> io::Result<Report> {
+    let dir = dir(arguments);
+    make_room(&dir)?;
+    let deployment = store(arguments).deploy().await;
+    let settings = settings(arguments, &*deployment).await?;
+    let faults = settings.faults;
+    let run = Run::new(settings, &*deployment)?;
+    let shows_progress = io::stderr().is_terminal();
+    run.execute(|step| {
+        if shows_progress {
+            eprint!("\r\x1b[Kfault {} of {faults}: {}", step.fault + 1, step.kind.name);
+            let _ = io::stderr().flush();
+        }
+    })
+    .await?;
+    if shows_progress {
+        eprint!("\r\x1b[K");
+    }
+    check::judge(&dir)
+}
+
+/// A task may block here: nothing else runs on this runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future))
+}
+
+async fn plan(arguments: &TrialArguments) -> io::Result<Plan> {
+    let deployment = store(arguments).deploy().await;
+    Run::plan(&settings(arguments, &*deployment).await?, &*deployment)
+}
+
+async fn settings(arguments: &TrialArguments, deployment: &dyn Deployment) -> io::Result<Settings> {
+    let locks = Locks::builder(deployment.client()).connect().await.map_err(io::Error::other)?;
+    let grace = locks.info().grace;
+    locks.close().await.map_err(io::Error::other)?;
+    let store = store(arguments);
+    Ok(Settings {
+        dir: dir(arguments),
+        seed: arguments.seed,
+        faults: arguments.faults,
+        only: arguments.only.clone(),
+        workers: 5,
+        owners: 4,
+        names: 3,
+        ttl: store.ttl(),
+        grace,
+        locker: arguments.lock.name(),
+        planted: arguments.plant.clone(),
+        command: command(arguments),
+    })
+}
+
+fn store(arguments: &TrialArguments) -> Store {
+    arguments.store.expect("the command line requires it where there is no subcommand")
+}
+
+fn dir(arguments: &TrialArguments) -> PathBuf {
+    arguments.dir.clone().unwrap_or_else(|| {
+        let TrialArguments { seed, lock, plant, .. } = arguments;
+        let lock = (*lock != Locking::Dlock).then(|| format!("-{}", lock.name())).unwrap_or_default();
+        let plant = plant.iter().map(|bug| format!("-{bug}")).collect::<String>();
+        PathBuf::from("target/chaos").join(format!("{}{lock}{plant}-{seed}", name(store(arguments))))
+    })
+}
+
+/// How to make the same run again.
+fn command(arguments: &TrialArguments) -> String {
+    let TrialArguments { seed, faults, lock, plant, only, .. } = arguments;
+    let store = name(store(arguments));
+    let mut command = format!("cargo run -p dlock-testkit --bin chaos -- --store {store} --seed {seed} --faults {faults}");
+    if *lock != Locking::Dlock {
+        command += &format!(" --lock {}", lock.name());
+    }
+    if let Some(bug) = plant {
+        command += &format!(" --plant {bug}");
+    }
+    if !only.is_empty() {
+        command += &format!(" --only '{}'", only.join(","));
+    }
+    command
+}
+
+pub(crate) fn name(store: Store) -> String {
+    store.to_possible_value().expect("no store is hidden").get_name().to_owned()
+}
+
+/// Removes the run that is in the directory, but nothing else.
+fn make_room(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_ours = path.extension().is_some_and(|kind| KINDS_OF_FILES.iter().any(|ours| kind == *ours));
+        if !is_ours || !path.is_file() {
+            let why = format!("{} has {}, which is no part of a run: choose another --dir", dir.display(), path.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
+        files.push(path);
+    }
+    files.into_iter().try_for_each(fs::remove_file)
+}
