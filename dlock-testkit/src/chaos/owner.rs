@@ -186,8 +186,8 @@ impl Owner {
     fn work_to_do(&mut self) -> Work {
         let ms = Duration::from_millis;
         match self.random.u8(..100) {
-            0..85 => Work { lasts: Duration::ZERO, thinks: ms(self.random.u64(..10)) },
-            85..97 => Work { lasts: Duration::ZERO, thinks: ms(self.random.u64(50..300)) },
+            0..80 => Work { lasts: Duration::ZERO, thinks: ms(self.random.u64(..10)) },
+            80..92 => Work { lasts: Duration::ZERO, thinks: ms(self.random.u64(50..300)) },
             // Long enough that only renewals keep the claim.
             _ => Work { lasts: self.ttl.mul_f64(1.0 + self.random.f64()), thinks: self.ttl / 10 },
         }
