@@ -23,6 +23,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/bands.js"),
     include_str!("page/axis.js"),
     include_str!("page/overview.js"),
+    include_str!("page/highlight.js"),
     include_str!("page/pick.js"),
     include_str!("page/details.js"),
     include_str!("page/violations.js"),

@@ -2,6 +2,7 @@
 
 mod bars;
 mod canvas;
+mod legend;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -24,15 +25,14 @@ const FLAGS: f64 = 18.0;
 const FAULT: f64 = 17.0;
 const LANE: f64 = 20.0;
 const REGISTER: f64 = 17.0;
-const LEGEND: f64 = 22.0;
 
 pub(super) fn of(scene: &Scene<'_>) -> String {
     let mut picture = Picture::of(scene);
     picture.faults();
     picture.bands();
+    picture.moments();
     picture.lanes();
     picture.registers();
-    picture.moments();
     picture.frames();
     picture.legend();
     picture.finish()
@@ -133,7 +133,7 @@ impl<'s, 'h> Picture<'s, 'h> {
                 let name = self.scene.names.iter().position(|known| known == name).unwrap_or_default();
                 self.canvas.open(&format!("n{}", name % bars::COLOURS), &title);
                 if touch.accepted {
-                    self.canvas.dot(x, middle);
+                    self.canvas.dot("", x, middle);
                 } else {
                     self.canvas.cross("refused", x, middle, 4.0);
                 }
@@ -183,9 +183,7 @@ impl<'s, 'h> Picture<'s, 'h> {
     }
 
     fn legend(&mut self) {
-        let y = self.bottom + 10.0;
-        self.canvas.legend(y, self.scene.violations() > 0);
-        self.bottom = y + LEGEND;
+        self.bottom = legend::draw(&mut self.canvas, self.bottom + 10.0, self.scene.violations() > 0);
     }
 
     fn finish(self) -> String {

@@ -75,6 +75,8 @@ impl Browser {
         // while nothing is under way makes slow machines wait, not fail.
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1500,1000"]);
         command.args(["--virtual-time-budget=5000", "--disable-dev-shm-usage", "--disable-background-networking"]);
+        // What needs a network would fail: the page is to be complete.
+        command.args(["--disable-component-update", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND"]);
         command.arg(format!("--user-data-dir={}", self.dir.path().join("profile").display()));
         command
     }

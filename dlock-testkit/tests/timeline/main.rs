@@ -12,6 +12,7 @@ use dlock_testkit::timeline::{Mark, Verdict, Window, render, render_window, svg}
 use self::browser::Browser;
 use self::synthetic::{START, Synthetic, every_shape, marks};
 
+const HANDS: &str = include_str!("hands.js");
 const MB: usize = 1_000_000;
 
 #[test]
@@ -53,6 +54,49 @@ fn a_link_leads_to_a_violation_and_to_a_stretch() {
 
     browser.screenshot(&html, "#v=2", "violation.png");
     browser.screenshot(&html, "#t=1000,3000", "two-seconds.png");
+}
+
+#[test]
+fn wheel_keys_pointer_and_filters_do_what_they_say() {
+    let (history, marks) = every_shape();
+    let html = render(&history, &marks);
+    let Ok(browser) = Browser::find() else { return };
+
+    let state = browser.state(&driven(&html, "wheel('#canvas', 800, -400); await frame();"), "");
+    let (from, to) = (state.number("from"), state.number("to"));
+    assert!(0.0 < from && to < 150.0 && to - from < 100.0, "the wheel zooms in: {state:?}");
+
+    let state = browser.state(&driven(&html, "key('body', 'n'); await frame();"), "");
+    assert!(30.0 < state.number("from") && state.number("to") < 100.0, "n goes to the violation: {state:?}");
+    let state = browser.state(&driven(&html, "find('#marks button').click(); await frame();"), "");
+    assert!(30.0 < state.number("from") && state.number("to") < 100.0, "a click does so too: {state:?}");
+    assert!(state.get("told").contains("w1/o1 and w2/o1 both believed"), "{state:?}");
+    let state = browser.state(&driven(&html, "key('body', 'n'); key('body', '0'); await frame();"), "");
+    assert_eq!((state.get("from"), state.get("to")), ("0.000", "150.000"), "0 shows everything: {state:?}");
+
+    // Step to the first lane, and to its next operation.
+    let keys = "for (const k of [']', '.']) key('#lanes', k); await frame();";
+    let state = browser.state(&driven(&html, keys), "");
+    assert!(state.get("told").contains("token35") && state.get("told").contains("connection reset"), "{state:?}");
+    let state = browser.state(&driven(&html, "point('#canvas', 400, 90); await frame();"), "");
+    for told in ["ownerw1/o1", "outcomelost", "token33", "valid until75.000 ms", "stood still 21.00 ms"] {
+        assert!(state.get("told").contains(told), "{told:?}: {state:?}");
+    }
+
+    let untick = "document.querySelectorAll('#filters input[type=checkbox]')[1].click(); await frame();";
+    let state = browser.state(&driven(&html, untick), "");
+    assert_eq!((state.get("ops"), state.get("drawn")), ("8", "4"), "orders are left out: {state:?}");
+    let search = "const s = find('#filters input'); s.value = 'W3'; s.oninput(); await frame();";
+    let state = browser.state(&driven(&html, search), "");
+    assert_eq!((state.get("ops"), state.get("drawn")), ("8", "3"), "only w3 is shown: {state:?}");
+    assert_eq!(state.get("errors"), "0", "{state:?}");
+}
+
+/// `html` with hands: when it is ready, they do `script`, and write the details on the body.
+fn driven(html: &str, script: &str) -> String {
+    let hands = HANDS.replace("/* what they do */", script);
+    let hands = format!("<script type=\"module\">{hands}</script></body>");
+    html.replace("</body>", &hands)
 }
 
 #[test]

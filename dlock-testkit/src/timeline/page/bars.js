@@ -2,12 +2,14 @@
 
 // What is narrower shares the pixel with its neighbours.
 const NARROW = 1.5;
+// What is narrower shows no end, unless the end is news.
+const SMALL = 5;
 
 // Draws the operations of a lane, and answers how many of them are in the picture.
-function paintBars(context, lane, top) {
+function paintBars(context, lane, shift) {
   let drawn = 0;
   lane.owner.rows.forEach((row, index) => {
-    const y = top + index * ROW + (lane.height - lane.owner.rows.length * ROW) / 2 + (ROW - BAR) / 2;
+    const y = rowTop(lane, index) + shift;
     const pile = { x: null, op: null };
     for (let i = firstEndingAfter(row, view.from, (op) => op.reach); i < row.length; i++) {
       const op = row[i];
@@ -20,6 +22,11 @@ function paintBars(context, lane, top) {
     flush(context, pile, y);
   });
   return drawn;
+}
+
+// Where the bars of a row of `lane` begin, before scrolling.
+function rowTop(lane, row) {
+  return lane.y + row * ROW + (lane.height - lane.owner.rows.length * ROW + ROW - BAR) / 2;
 }
 
 // Of all that fall on one pixel the one that says most is drawn.
@@ -70,11 +77,6 @@ function paintOp(context, op, y) {
   } else {
     paintHold(context, op, y, { x, invoked, told });
   }
-  if (op === view.selected || op === view.hovered) {
-    context.strokeStyle = op === view.selected ? theme.focus : theme.quiet;
-    context.lineWidth = 2;
-    context.strokeRect(invoked - 1, y - 2, x(op.last) - invoked + 2, BAR + 4);
-  }
 }
 
 function paintHold(context, op, y, { x, invoked, told }) {
@@ -84,6 +86,8 @@ function paintHold(context, op, y, { x, invoked, told }) {
   glyph.waiting(context, invoked, told, y, colour);
   if (op.until > op.told) glyph.valid(context, told, until, y, colour);
   if (op.noticed > op.until) glyph.past(context, until, noticed, y, colour);
+  // Of a hold of a few pixels only what it was can be told, and much time is saved by not trying.
+  if (x(op.last) - told < SMALL && op.outcome === RELEASED) return;
   if (op.answered > op.noticed) glyph.releasing(context, noticed, x(op.answered), y, colour);
   paintText(context, op, { from: told, to: until, y });
   paintEnd(context, op, { x: noticed, y, room: noticed - told });

@@ -38,11 +38,6 @@ function paintFaults(context, top) {
     place.right = Math.max(to, text ? left + context.measureText(text).width + 6 : 0);
     if (place.right < GUTTER || from > view.width) continue;
     if (to >= GUTTER) glyph.fault(context, left, Math.min(to, view.width + 5), y);
-    if (fault === view.selected || fault === view.hovered) {
-      context.strokeStyle = theme.focus;
-      context.lineWidth = 2;
-      context.strokeRect(left, y, Math.max(to - left, 3), FAULT_ROW - 3);
-    }
     context.fillStyle = theme["fault-text"];
     context.fillText(text, Math.max(left, GUTTER) + 6, y + (FAULT_ROW - 3) / 2);
   }
@@ -51,7 +46,7 @@ function paintFaults(context, top) {
 
 // Of a fault that began before the view only the bar is a reason to name it.
 function labelOf(context, { fault, from, to, room }, left) {
-  const space = (from < GUTTER ? to - left : room) - 9;
+  const space = Math.min(from < GUTTER ? to - left : room, view.width - left) - 9;
   const texts = [`${fault.kind}: ${fault.target}`, fault.kind];
   return texts.find((text) => context.measureText(text).width <= space) ?? "";
 }

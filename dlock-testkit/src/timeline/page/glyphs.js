@@ -45,11 +45,11 @@ const glyph = {
   },
   unknown(context, from, to, y) {
     context.fillStyle = theme.grey;
-    context.fillRect(from, y + 2, Math.max(to - from, 1), BAR - 4);
+    context.fillRect(from, y + 1, Math.max(to - from, 1), BAR - 2);
     if (to - from > 14) {
       context.fillStyle = theme.back;
       context.font = theme.bold;
-      context.fillText("?", to - 10, y + BAR / 2 + 0.5);
+      context.fillText("?", from + 4, y + BAR / 2 + 0.5);
     }
   },
   releasing(context, from, to, y, colour) {

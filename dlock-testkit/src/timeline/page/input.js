@@ -5,7 +5,7 @@ const canvas = document.getElementById("canvas");
 
 function select(thing) {
   view.selected = thing;
-  requestPaint();
+  requestOverlay();
 }
 
 function bringIntoSight(lane) {
@@ -23,7 +23,7 @@ function listen() {
   canvas.addEventListener("pointermove", onHover);
   canvas.addEventListener("pointerleave", () => {
     view.pointer = view.hovered = null;
-    requestPaint();
+    requestOverlay();
   });
   canvas.addEventListener("pointerdown", onDrag);
   canvas.addEventListener("dblclick", onDoubleClick);
@@ -63,7 +63,7 @@ function onHover(event) {
   view.pointer = { x: event.offsetX, y: event.offsetY };
   view.hovered = pick(event.offsetX, event.offsetY);
   canvas.style.cursor = view.hovered ? "pointer" : "crosshair";
-  requestPaint();
+  requestOverlay();
 }
 
 function onDrag(event) {
@@ -76,7 +76,7 @@ function onDrag(event) {
     if (!moved) return;
     if (event.shiftKey) {
       view.rubber = { from: view.time(Math.min(x, begin.x)), to: view.time(Math.max(x, begin.x)) };
-      requestPaint();
+      requestOverlay();
       return;
     }
     const by = (begin.x - x) * pixel;
@@ -172,8 +172,8 @@ function stepOp(by) {
 function stepLane(by) {
   const list = lanes.list.filter((lane) => lane.owner);
   const op = view.selected?.type === "op" ? view.selected : null;
-  const current = op ? list.indexOf(lanes.owners.get(op.owner)) : 0;
-  const lane = list[Math.min(Math.max(current + by, 0), list.length - 1)];
+  const current = op ? list.indexOf(lanes.owners.get(op.owner)) + by : 0;
+  const lane = list[Math.min(Math.max(current, 0), list.length - 1)];
   if (!lane) return;
   const time = op ? op.told : (view.from + view.to) / 2;
   const row = lane.owner.rows[0];

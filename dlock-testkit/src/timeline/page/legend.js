@@ -42,6 +42,13 @@ function buildLegend() {
     ["a fault, from its beginning to its end, with its target; its shade lies on all lanes", (c) => (
       glyph.fault(c, 4, 60, 5)
     )],
+    ["a process was gone: a line through its lanes", (c) => {
+      glyph.moment(c, 32, 0, 24, theme.text, [5, 3]);
+      glyph.gone(c, 32, 6);
+    }],
+    ["an operator accepted a new epoch of tokens: a line through the register, with the epoch", (c) => (
+      glyph.moment(c, 32, 1, 23, theme.text, [5, 3])
+    )],
     ["the last fault is over (healed)", (c) => glyph.moment(c, 32, 1, 23, theme.good, [5, 3])],
     ["a write that the resource accepted", (c) => glyph.accepted(c, 32, 12, colour)],
     ["a write that it refused: the fence at work", (c) => glyph.refused(c, 32, 12)],
@@ -61,7 +68,10 @@ function buildLegend() {
     row.insertCell().append(sample(paint));
     row.insertCell().textContent = text;
   }
-  document.querySelector("#legend .sheet").replaceChildren(table);
+  const note = document.createElement("p");
+  note.textContent = "Operations that are narrower than a pixel share it: of those the one is drawn that says most "
+    + "(lost, then unknown, then held). Zoom in to see them all.";
+  document.querySelector("#legend .sheet").replaceChildren(table, note);
 }
 
 function band(context, mark) {

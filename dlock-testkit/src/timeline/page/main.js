@@ -1,9 +1,18 @@
 // Draws a frame when something changed, and says on <body> what is in it, for tests and other tools.
 
 const painted = { flags: [], faults: [], topEnd: 0, strip: 0, shift: 0, bottom: 0 };
+// What changes with the view only. What follows the pointer is drawn over a copy of it, so that
+// pointing is quick however much there is to draw.
+const layer = document.createElement("canvas");
+let layerIsStale = true;
 let asked = false;
 
 function requestPaint() {
+  layerIsStale = true;
+  requestOverlay();
+}
+
+function requestOverlay() {
   if (asked) return;
   asked = true;
   requestAnimationFrame(paint);
@@ -11,6 +20,21 @@ function requestPaint() {
 
 function paint() {
   asked = false;
+  if (layerIsStale) paintLayer();
+  layerIsStale = false;
+  const context = canvas.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.drawImage(layer, 0, 0);
+  context.scale(devicePixelRatio, devicePixelRatio);
+  context.textBaseline = "middle";
+  paintHighlight(context, view.hovered, theme.quiet);
+  paintHighlight(context, view.selected, theme.focus);
+  paintRubber(context);
+  paintPointer(context);
+  showDetails();
+}
+
+function paintLayer() {
   const context = fitCanvas();
   painted.strip = model.marks.length > 0 ? MARK_STRIP : 0;
   painted.topEnd = AXIS + painted.strip + FAULT_ROWS * FAULT_ROW + 3;
@@ -21,9 +45,7 @@ function paint() {
   const drawn = paintLanes(context);
   paintGutter(context);
   paintTop(context);
-  paintPointer(context);
   paintOverview();
-  showDetails();
   document.getElementById("span").textContent =
     `${atMs(view.from, view.pixel())} to ${atMs(view.to, view.pixel())} ms (${duration(Math.round(view.to - view.from))})`;
   tellState(drawn);
@@ -34,8 +56,8 @@ function fitCanvas() {
   const ratio = devicePixelRatio;
   const [width, height] = [lanesBox.clientWidth, lanesBox.clientHeight];
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
+    layer.width = canvas.width = Math.round(width * ratio);
+    layer.height = canvas.height = Math.round(height * ratio);
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
     overview.stale = true;
@@ -43,7 +65,7 @@ function fitCanvas() {
   view.width = width;
   view.height = height;
   document.getElementById("height").style.height = `${lanes.height + painted.topEnd}px`;
-  const context = canvas.getContext("2d");
+  const context = layer.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.textBaseline = "middle";
   return context;
@@ -77,15 +99,10 @@ function paintLanes(context) {
   paintBandGrounds(context, bands);
   paintMoments(context, painted);
   for (const lane of lanes.list.filter(laneIsSeen)) {
-    if (lane.type === "owner") drawn += paintBars(context, lane, lane.y + painted.shift);
+    if (lane.type === "owner") drawn += paintBars(context, lane, painted.shift);
     if (lane.type === "register") paintTouches(context, lane, lane.y + painted.shift);
   }
   paintBandFrames(context, bands, painted.topEnd);
-  if (view.rubber) {
-    context.fillStyle = theme.window;
-    const from = view.x(view.rubber.from);
-    context.fillRect(from, painted.topEnd, view.x(view.rubber.to) - from, view.height);
-  }
   context.restore();
   return drawn;
 }

@@ -36,6 +36,7 @@ function paintOverview() {
   context.fillRect(GUTTER, 0, left - GUTTER, height);
   context.fillRect(right, 0, width - right, height);
   context.globalAlpha = 1;
+  paintStripMarks(context, height);
   context.strokeStyle = theme.focus;
   context.lineWidth = 2;
   context.strokeRect(left + 1, 1, right - left - 2, height - 2);
@@ -72,7 +73,10 @@ function paintStripGround(context, width, height) {
   for (const moment of model.moments) {
     if (moment.kind === "healed") glyph.moment(context, overview.x(moment.at), 0, height, theme.good, [3, 2]);
   }
-  // Violations last: nothing may cover them.
+}
+
+// Nothing may cover them, and of them nothing a violation.
+function paintStripMarks(context, height) {
   for (const mark of [...model.marks].sort((a, b) => a.violation - b.violation)) {
     const x = overview.x(mark.from);
     context.fillStyle = markColours(mark).line;

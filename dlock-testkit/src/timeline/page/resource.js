@@ -1,10 +1,13 @@
 // Writes to the registers, and reads that were refused.
 
+// Dots that are nearer than this run into one another: one more would not be seen.
+const DENSE = 2;
+
 function paintTouches(context, lane, top) {
   const { touches } = lane;
   const middle = top + lane.height / 2;
   const colour = nameColour(lane.name);
-  const accepted = { x: -Infinity };
+  let last = -Infinity;
   const refused = [];
   for (let i = firstEndingAfter(touches, view.from, (touch) => touch.at); i < touches.length; i++) {
     const touch = touches[i];
@@ -12,14 +15,13 @@ function paintTouches(context, lane, top) {
     const x = view.x(touch.at);
     if (!touch.accepted) {
       refused.push(touch);
-    } else if (x - accepted.x >= 1) {
-      // Dots that would fall on the pixel of the one before are in it.
+    } else if (x - last >= DENSE) {
       glyph.accepted(context, x, middle, colour);
-      accepted.x = x;
+      last = x;
     }
   }
   // On top of the dots: few, and what one looks for.
-  let last = -Infinity;
+  last = -Infinity;
   for (const touch of refused) {
     const x = view.x(touch.at);
     if (x - last < 1) continue;

@@ -30,12 +30,19 @@ function markItem(mark) {
 function goTo(mark) {
   view.mark?.button.removeAttribute("aria-current");
   mark.button.setAttribute("aria-current", "true");
-  mark.button.scrollIntoView({ block: "nearest" });
+  scrollList(mark.button);
   view.mark = mark;
   select(mark);
   view.focus(mark.from, mark.to);
   const lane = lanes.list.find((lane) => isConcerned(mark, lane));
   if (lane) bringIntoSight(lane);
+}
+
+// Only the list: on small screens the page would leave the picture.
+function scrollList(button) {
+  const list = marksBox.parentElement;
+  const top = button.offsetTop - list.offsetTop;
+  if (top < list.scrollTop || top + button.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - 40;
 }
 
 // To the next one of the list, or with -1 to the one before, and around its ends.

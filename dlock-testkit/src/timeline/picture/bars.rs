@@ -20,7 +20,7 @@ impl Bars<'_, '_> {
     /// Draws `op` with the upper edge of its bar at `y`.
     pub(super) fn draw(&self, canvas: &mut Canvas, op: &Op, y: f64) {
         let name = self.names.iter().position(|name| *name == op.name).unwrap_or_default();
-        let title = format!("{} of {} by {}: {}", op.op, op.name, op.owner, outcome(op));
+        let title = format!("operation {} on {} by {}: {}", op.op, op.name, op.owner, outcome(op));
         let title = canvas.stretch_title(&title, op.invoked, last_of(op, self.end));
         canvas.open(&format!("n{}", name % COLOURS), &title);
         let invoked = canvas.x(op.invoked);

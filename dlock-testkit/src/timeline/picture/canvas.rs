@@ -79,8 +79,9 @@ impl Canvas {
         self.element(format_args!(r#"<path class="{class}" d="{strokes}"/>"#));
     }
 
-    pub(super) fn dot(&mut self, x: f64, y: f64) {
-        self.element(format_args!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="3"/>"#));
+    pub(super) fn dot(&mut self, class: &str, x: f64, y: f64) {
+        let class = class_attribute(class);
+        self.element(format_args!(r#"<circle{class} cx="{x:.1}" cy="{y:.1}" r="3"/>"#));
     }
 
     pub(super) fn diamond(&mut self, class: &str, x: f64, y: f64, size: f64) {
@@ -115,53 +116,11 @@ impl Canvas {
         }
     }
 
-    /// What the shapes mean, on one line; red only where there is a reason.
-    pub(super) fn legend(&mut self, y: f64, with_violation: bool) {
-        let middle = y + 6.0;
-        let mut x = 6.0;
-        let samples = [
-            ("waiting", "waits"),
-            ("valid", "holds"),
-            ("past", "past its validity"),
-            ("unknown", "unknown"),
-            ("released", "released"),
-            ("lost", "lost"),
-            ("gone", "process gone"),
-            ("accepted", "write"),
-            ("refused", "refused"),
-            ("frame", "violation"),
-        ];
-        let count = samples.len() - usize::from(!with_violation);
-        for (sample, text) in &samples[..count] {
-            match *sample {
-                "waiting" => self.rect("n0", x, middle - 1.0, 18.0, 2.0),
-                "valid" => self.rect("n0", x, y, 18.0, 12.0),
-                "past" => {
-                    self.rect("n0", x, y, 18.0, 12.0);
-                    self.rect("gaps", x, y, 18.0, 12.0);
-                }
-                "unknown" => self.rect("unknown", x, y + 2.0, 18.0, 8.0),
-                "released" => self.rect("end", x + 8.0, y - 1.0, 2.0, 14.0),
-                "lost" => self.diamond("end", x + 9.0, middle, 6.0),
-                "gone" => self.rect("hollow", x + 5.0, y + 2.0, 8.0, 8.0),
-                "accepted" => self.dot(x + 9.0, middle),
-                "refused" => self.cross("refused", x + 9.0, middle, 4.0),
-                _ => {
-                    self.element(r#"<g class="violation">"#);
-                    self.rect("frame", x + 1.0, y, 16.0, 12.0);
-                    self.close();
-                }
-            }
-            self.text("label", x + 23.0, y + 10.0, text);
-            x += 23.0 + text_width(text) + 16.0;
-        }
-    }
-
     pub(super) fn into_elements(self) -> String {
         self.elements
     }
 
-    fn element(&mut self, element: impl Display) {
+    pub(super) fn element(&mut self, element: impl Display) {
         let _ = writeln!(self.elements, "{element}");
     }
 }
