@@ -1,0 +1,73 @@
+//! The `chaos` command: it finds a sound lock sound and a broken one broken, and it repeats itself.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn chaos(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chaos")).args(arguments).output().unwrap()
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
+}
+
+fn dir(parent: &Path) -> String {
+    parent.join("run").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_sound_lock_is_found_sound_and_judged_the_same_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = dir(parent.path());
+    let run = chaos(&["--store", "file", "--seed", "5", "--faults", "4", "--dir", &dir]);
+    assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
+    assert!(text(&run.stdout).starts_with("sound: file, seed 5, 4 faults"), "{}", text(&run.stdout));
+    let page = std::fs::read_to_string(parent.path().join("run/timeline.html")).unwrap();
+    assert!(page.contains("stop client"));
+
+    let again = chaos(&["check", &dir]);
+    assert!(again.status.success());
+    assert!(text(&run.stdout).starts_with(&text(&again.stdout)));
+    let tables = text(&chaos(&["tables", &dir]).stdout);
+    assert!(tables.contains("| file | 5 | 4 |"), "{tables}");
+}
+
+#[test]
+fn a_broken_lock_is_found_broken_and_can_be_shown() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = dir(parent.path());
+    let faults = ["--faults", "30", "--only", "stop client,kill client", "--plant", "wrong-token"];
+    let run = chaos(&[&["--store", "file", "--dir", &dir], &faults[..]].concat());
+    assert_eq!(run.status.code(), Some(1), "{}{}", text(&run.stdout), text(&run.stderr));
+    let picture = parent.path().join("picture.svg");
+    let check = chaos(&["check", "--picture", picture.to_str().unwrap(), &dir]);
+    assert_eq!(check.status.code(), Some(1));
+    assert!(text(&check.stdout).contains("token"), "{}", text(&check.stdout));
+    assert!(std::fs::read_to_string(picture).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn a_seed_makes_the_same_schedule_again() {
+    let plan = |seed| text(&chaos(&["--store", "file", "--faults", "50", "--plan", "--seed", seed]).stdout);
+    assert_eq!(plan("3").lines().count(), 50);
+    assert_eq!(plan("3"), plan("3"));
+    assert_ne!(plan("3"), plan("4"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    for (arguments, why) in [
+        (&["--store", "file", "--plan", "--only", "kill leader"][..], "choose of"),
+        (&["check", "/nonexistent"][..], "/nonexistent"),
+        (&["controls", "no-such-bug"][..], "no-such-bug"),
+    ] {
+        let output = chaos(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(why), "{arguments:?}: {}", text(&output.stderr));
+    }
+    let foreign = tempfile::tempdir().unwrap();
+    std::fs::write(foreign.path().join("letter.txt"), "dear").unwrap();
+    let output = chaos(&["--store", "file", "--faults", "1", "--dir", foreign.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(foreign.path().join("letter.txt").exists());
+}
