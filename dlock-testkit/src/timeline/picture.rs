@@ -205,7 +205,9 @@ impl<'s, 'h> Picture<'s, 'h> {
         let lanes = self.scene.owners.iter().filter(|owner| owners.contains(owner));
         let lanes = lanes.map(|owner| self.lanes[owner].extent());
         let registers = self.registers.keys().enumerate();
-        let registers = registers.filter(|(_, (name, _))| Some(*name) == mark.name.as_deref());
+        let registers = registers.filter(|(_, (name, register))| {
+            Some(*name) == mark.name.as_deref() && mark.register.is_none_or(|concerned| concerned == *register)
+        });
         let registers = registers.map(|(i, _)| (self.registers_at + i as f64 * REGISTER, REGISTER));
         lanes.chain(registers).collect()
     }

@@ -30,7 +30,9 @@ function paintBandFrames(context, places, topEnd) {
 }
 
 function isConcerned(mark, lane) {
-  return mark.owners.has(lane.owner) || (lane.type === "register" && lane.name === mark.name);
+  if (lane.type !== "register") return mark.owners.has(lane.owner);
+  const register = lane.fenced ? "fenced" : "unfenced";
+  return lane.name === mark.name && (mark.register ?? register) === register;
 }
 
 // From the flag to the last lane, so that the eye finds all of them.
