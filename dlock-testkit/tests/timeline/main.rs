@@ -125,7 +125,7 @@ fn names_cannot_break_the_page() {
     let history = History::of(events.collect()).unwrap();
     let mark = Mark {
         verdict: Verdict::Violation,
-        kind: nasty.to_owned(),
+        kind: nasty.repeat(5),
         from: START,
         to: START,
         name: Some(nasty.to_owned()),
