@@ -26,7 +26,8 @@ function markItem(mark) {
   title.textContent = `${mark.violation ? "!" : "~"}${mark.index + 1} ${mark.kind}`;
   const place = document.createElement("small");
   const name = mark.name ? `${mark.name.text}, ` : "";
-  place.textContent = `${name}at ${atMs(mark.from)} ms for ${duration(mark.to - mark.from)}`;
+  const lasting = mark.to > mark.from ? ` for ${duration(mark.to - mark.from)}` : "";
+  place.textContent = `${name}at ${atMs(mark.from)} ms${lasting}`;
   button.append(title, ` ${mark.message}`, place);
   button.onclick = () => goTo(mark);
   mark.button = button;
