@@ -10,11 +10,13 @@
 //!
 //! Whatever is started here ends with the test process, however that ends: see [`Watchdog`].
 
+mod consul;
 mod data_dir;
 mod etcd;
 mod kind;
 mod members;
 mod node;
+mod patience;
 mod peers;
 mod ports;
 mod probe;
@@ -27,14 +29,17 @@ mod skip;
 mod watchdog;
 mod zookeeper;
 
+pub use self::consul::{Consul, ConsulBuilder, ConsulCluster, ConsulClusterBuilder};
 pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
 pub use self::members::Members;
 pub use self::node::Node;
 pub(crate) use self::ports::free_port;
 pub use self::process::{Output, Process};
-pub use self::redis::{Redis, RedisBuilder, RedisProgram};
+pub use self::redis::{
+    Redis, RedisBuilder, RedisCluster, RedisClusterBuilder, RedisProgram, RedisSentinel, RedisSentinelBuilder,
+};
 pub use self::server::Server;
-pub use self::shared::{etcd, redis, zookeeper};
+pub use self::shared::{consul, etcd, redis, zookeeper};
 pub use self::skip::Skip;
 pub use self::watchdog::Watchdog;
 pub use self::zookeeper::{ZooKeeper, ZooKeeperBuilder, ZooKeeperCluster, ZooKeeperClusterBuilder};

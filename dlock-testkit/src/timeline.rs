@@ -7,12 +7,14 @@
 
 mod data;
 mod escape;
+mod judged;
 mod mark;
 mod page;
 mod picture;
 mod scene;
 mod window;
 
+pub use self::judged::marks;
 pub use self::mark::{Mark, Verdict};
 pub use self::window::Window;
 

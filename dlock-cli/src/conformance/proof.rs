@@ -46,12 +46,11 @@ impl Proof {
         if let Some(report) = self.report {
             report.write(&suite, &self.target, &outcomes)?;
         }
-        if let Err(error) = wiped {
-            let failure = Failure::from(error);
-            say(format_args!("something is left on the service: {}", failure.message));
-            return Ok(failure.exit);
+        let left = wiped.map_err(|error| error.context("something is left on the service")).map_err(Failure::from);
+        if outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::Failed(_))) {
+            left.unwrap_or_else(|failure| say(failure.message));
+            return Ok(Exit::Disproved);
         }
-        let has_failed = outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::Failed(_)));
-        Ok(if has_failed { Exit::Disproved } else { Exit::Done })
+        left.map(|()| Exit::Done)
     }
 }

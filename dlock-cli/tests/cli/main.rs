@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 mod bad_input;
+mod conformance;
 mod counting;
 mod environment;
 mod exit_codes;

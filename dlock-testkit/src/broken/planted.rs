@@ -16,6 +16,8 @@ mod wrong_token;
 
 use std::sync::Arc;
 
+use dlock_core::Connect;
+
 pub use self::absent_is_final::AbsentIsFinal;
 pub use self::clock_after_reply::ClockAfterReply;
 pub use self::delete_without_compare::DeleteWithoutCompare;
@@ -23,7 +25,8 @@ pub use self::grant_extends_validity::GrantExtendsValidity;
 pub use self::no_recheck_after_wake::NoRecheckAfterWake;
 pub use self::release_by_object::ReleaseByObject;
 pub use self::wrong_token::WrongToken;
-use crate::Flaw;
+use crate::reach::{Reach, Requests};
+use crate::{Faults, Flaw};
 
 /// A bug that a chaos run must catch.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +49,7 @@ pub const ALL: &[Planted] = &[
     Planted {
         name: "grant-extends-validity",
         about: "a grant is counted as a renewal of the session, whose timer it did not reset (where claims share one)",
-        make: || Arc::new(GrantExtendsValidity),
+        make: || Arc::new(GrantExtendsValidity::default()),
     },
     Planted {
         name: "delete-without-compare",
@@ -75,6 +78,14 @@ pub const ALL: &[Planted] = &[
     },
 ];
 
+impl Planted {
+    /// `client` with the bug in it.
+    #[must_use]
+    pub fn into_client(&self, client: Box<dyn Connect>) -> Box<dyn Connect> {
+        Box::new(Reach { client, requests: Requests::default(), flaw: (self.make)(), faults: Faults::default() })
+    }
+}
+
 /// The one of that name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Planted> {
@@ -85,12 +96,10 @@ pub fn find(name: &str) -> Option<&'static Planted> {
 mod tests {
     use std::time::Duration;
 
-    use dlock_core::Locks;
     use dlock_core::memory::Memory;
+    use dlock_core::{ClaimId, Locks, Namespace};
 
     use super::*;
-    use crate::Faults;
-    use crate::reach::{Reach, Requests};
 
     #[test]
     fn each_is_found_by_its_name() {
@@ -100,36 +109,60 @@ mod tests {
         assert!(find("no-such-bug").is_none());
     }
 
-    /// Two clients and their owners take turns, without faults.
     #[tokio::test]
-    async fn none_of_them_shows_while_nothing_fails() {
-        for planted in ALL {
-            let store = Memory::new();
-            let mut clients = Vec::new();
-            for _ in 0..2 {
-                let (client, flaw) = (Box::new(store.clone()), (planted.make)());
-                let reach = Reach { client, requests: Requests::default(), flaw, faults: Faults::default() };
-                clients.push(Locks::builder(reach).ttl(Duration::from_secs(5)).connect().await.unwrap());
+    async fn none_shows_on_the_memory_backend_while_nothing_fails() {
+        let store = Memory::new();
+        take_turns(|| Box::new(store.clone())).await;
+    }
+
+    #[cfg(feature = "file")]
+    #[tokio::test]
+    async fn none_shows_on_files_while_nothing_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        take_turns(|| Box::new(dlock_file::FileConfig::new(dir.path()))).await;
+    }
+
+    #[cfg(feature = "redis")]
+    #[tokio::test]
+    async fn none_shows_on_redis_while_nothing_fails() {
+        let Ok(server) = crate::servers::redis().await else { return };
+        take_turns(|| crate::stores::open(server.url()).unwrap().client()).await;
+    }
+
+    #[cfg(feature = "etcd")]
+    #[tokio::test]
+    async fn none_shows_on_etcd_while_nothing_fails() {
+        let Ok(server) = crate::servers::etcd().await else { return };
+        take_turns(|| crate::stores::open(server.url()).unwrap().client()).await;
+    }
+
+    /// Two clients of each bug and their owners hold a name in turn, once for longer than the ttl.
+    async fn take_turns(client: impl Fn() -> Box<dyn Connect>) {
+        let tries = ALL.iter().map(|planted| take_turns_with(planted, [client(), client()]));
+        futures::future::join_all(tries).await;
+    }
+
+    async fn take_turns_with(planted: &Planted, clients: [Box<dyn Connect>; 2]) {
+        const TTL: Duration = Duration::from_secs(4);
+        let namespace: Namespace = ClaimId::random().to_string().parse().unwrap();
+        let connect =
+            |client| Locks::builder(planted.into_client(client)).namespace(namespace.clone()).ttl(TTL).connect();
+        let clients = futures::future::try_join_all(clients.map(connect)).await.unwrap();
+        let owners = clients.iter().cycle().take(6).enumerate().map(|(number, locks)| async move {
+            for turn in 0..10 {
+                let lock = locks.owner(format!("owner {number}")).lock("name").unwrap();
+                let guard = lock.acquire_within(TTL * 20).await.unwrap().unwrap();
+                if (number, turn) == (0, 5) {
+                    tokio::time::sleep(TTL * 5 / 4).await;
+                }
+                assert_eq!(locks.inspect("name").await.unwrap().holders.len(), 1, "{}", planted.name);
+                guard.release().await.unwrap_or_else(|error| panic!("{}: {error}", planted.name));
             }
-            let mut tasks = Vec::new();
-            for (number, locks) in clients.iter().cycle().take(6).cloned().enumerate() {
-                tasks.push(tokio::spawn(async move {
-                    for _ in 0..20 {
-                        let lock = locks.owner(format!("owner {number}")).lock("name").unwrap();
-                        let guard = lock.acquire_within(Duration::from_secs(60)).await.unwrap().unwrap();
-                        assert!(guard.is_held());
-                        assert_eq!(locks.inspect("name").await.unwrap().holders.len(), 1);
-                        guard.release().await.unwrap();
-                    }
-                }));
-            }
-            for task in tasks {
-                task.await.unwrap_or_else(|error| panic!("{}: {error}", planted.name));
-            }
-            for locks in clients {
-                assert!(locks.inspect("name").await.unwrap().is_free(), "{}", planted.name);
-                locks.close().await.unwrap();
-            }
+        });
+        futures::future::join_all(owners).await;
+        for locks in clients {
+            assert!(locks.inspect("name").await.unwrap().is_free(), "{}", planted.name);
+            locks.close().await.unwrap();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::programs::Program;
-use super::{EtcdVersion, RedisProgram, Server, Skip, probe, zookeeper};
+use super::{EtcdVersion, RedisProgram, Server, Skip, consul, probe, zookeeper};
 
 /// How long a server given by URL may take until it serves.
 const REMOTE_BOUND: Duration = Duration::from_secs(60);
@@ -17,6 +17,8 @@ pub(crate) const REDIS: Kind =
 pub(crate) const ETCD: Kind =
     Kind { name: "etcd", program: EtcdVersion::Installed.program(), variable: "DLOCK_TEST_ETCD", serves: etcd_serves };
 
+pub(crate) const CONSUL: Kind =
+    Kind { name: "consul", program: consul::PROGRAM, variable: "DLOCK_TEST_CONSUL", serves: consul_serves };
 pub(crate) const ZOOKEEPER: Kind =
     Kind { name: "zookeeper", program: zookeeper::PROGRAM, variable: "DLOCK_TEST_ZOOKEEPER", serves: zookeeper_serves };
 
@@ -86,6 +88,12 @@ fn redis_serves(addr: SocketAddr) -> io::Result<bool> {
 
 fn etcd_serves(addr: SocketAddr) -> io::Result<bool> {
     Ok(probe::http(addr, "GET", "/health", "")?.contains(r#""health":"true""#))
+}
+
+fn consul_serves(addr: SocketAddr) -> io::Result<bool> {
+    let answer = probe::http(addr, "GET", "/v1/status/leader", "")?;
+    // The leader's address in quotes; nothing in them where there is none.
+    Ok(answer.split_once("\r\n\r\n").is_some_and(|(_, body)| body.starts_with('"') && !body.starts_with("\"\"")))
 }
 
 fn zookeeper_serves(addr: SocketAddr) -> io::Result<bool> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 
 use super::node::Recipe;
 use super::peers::{Peers, Relays};
@@ -19,6 +20,8 @@ pub struct Members {
     /// Before the nodes, so that it ends before them.
     peers: Peers,
     nodes: Arc<[Arc<Node>]>,
+    /// The ports at which members know each other.
+    relayed_ports: Vec<Vec<u16>>,
 }
 
 impl Members {
@@ -28,7 +31,7 @@ impl Members {
     pub(crate) fn start<R: Recipe>(
         count: usize,
         relayed: &[usize],
-        recipe: impl Fn(usize, &[Vec<u16>]) -> R,
+        mut recipe: impl FnMut(usize, &[Vec<u16>]) -> R,
     ) -> io::Result<Self> {
         node::with_other_ports(|| {
             let relays = Relays::bind(count, relayed.len())?;
@@ -37,7 +40,7 @@ impl Members {
                 .map(|member| Node::prepare(recipe(member, &ports)).map(Arc::new))
                 .collect::<io::Result<_>>()?;
             let peers = relays.serve(nodes.clone(), relayed)?;
-            let members = Self { peers, nodes };
+            let members = Self { peers, nodes, relayed_ports: ports };
             members.launch()?;
             Ok(members)
         })
@@ -96,7 +99,7 @@ impl Members {
     }
 
     /// Cuts one off from all others: what members send waits, in both directions, on connections
-    /// that are open, and new ones are refused. Clients reach it as before.
+    /// that are open, and new ones lead nowhere. Clients reach it as before.
     pub fn isolate(&self, member: usize) {
         self.peers.isolate(member);
     }
@@ -120,9 +123,24 @@ impl Members {
         &self.nodes
     }
 
+    /// The ports at which they know each other: by member, then by relayed port.
+    pub(crate) fn relayed_ports(&self) -> &[Vec<u16>] {
+        &self.relayed_ports
+    }
+
     fn launch(&self) -> io::Result<()> {
         launch(&self.nodes)
     }
+}
+
+/// What those say that run and answer, all asked at the same time: one that is stopped would hold
+/// up the others.
+pub(crate) fn ask_each<T: Send>(nodes: &[Arc<Node>], ask: impl Fn(&Node) -> Option<T> + Sync) -> Vec<Option<T>> {
+    let ask = |node: &Node| node.running_pid().and_then(|_| ask(node));
+    thread::scope(|scope| {
+        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(|| ask(node))).collect();
+        asked.into_iter().map(|answer| answer.join().unwrap_or_default()).collect()
+    })
 }
 
 /// Starts them together, for none may serve before the others run.

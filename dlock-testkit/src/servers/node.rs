@@ -29,10 +29,41 @@ pub(crate) trait Recipe: std::fmt::Debug + Send + Sync + 'static {
     fn furnish(&self, _site: &Site<'_>) -> io::Result<()> {
         Ok(())
     }
+    /// Where it listens for what its peers send to the relay that stands for `port` of its ports;
+    /// `None` where the port was taken so that peers know it, and it listens there itself.
+    fn behind_relay(&self, site: &Site<'_>, port: usize) -> Option<SocketAddr> {
+        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[port])))
+    }
     /// The command that runs it in the foreground. `site` stays the same over restarts.
     fn command(&self, site: &Site<'_>) -> Command;
     /// Whether this very process is ready to serve; otherwise what is missing.
     fn probe(&self, site: &Site<'_>, pid: u32) -> Result<(), String>;
+}
+
+impl Recipe for Box<dyn Recipe> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    fn port_count(&self) -> usize {
+        (**self).port_count()
+    }
+
+    fn furnish(&self, site: &Site<'_>) -> io::Result<()> {
+        (**self).furnish(site)
+    }
+
+    fn behind_relay(&self, site: &Site<'_>, port: usize) -> Option<SocketAddr> {
+        (**self).behind_relay(site, port)
+    }
+
+    fn command(&self, site: &Site<'_>) -> Command {
+        (**self).command(site)
+    }
+
+    fn probe(&self, site: &Site<'_>, pid: u32) -> Result<(), String> {
+        (**self).probe(site, pid)
+    }
 }
 
 /// Where a server runs.
@@ -131,6 +162,11 @@ impl Node {
         self.dir.path()
     }
 
+    /// See [`Recipe::behind_relay`].
+    pub(crate) fn behind_relay(&self, port: usize) -> Option<SocketAddr> {
+        self.recipe.behind_relay(&self.site(), port)
+    }
+
     /// Starts the process, without waiting until it serves.
     pub(crate) fn launch(&self) -> io::Result<()> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
@@ -166,11 +202,6 @@ impl Node {
         self.process().as_ref().map(Process::pid)
     }
 
-    /// Its ports, the one for clients first.
-    pub(crate) fn ports(&self) -> &[u16] {
-        &self.ports
-    }
-
     fn site(&self) -> Site<'_> {
         Site { dir: self.dir.path(), ports: &self.ports }
     }
@@ -195,7 +226,7 @@ impl Drop for Node {
 }
 
 /// Repeats `start`, which takes new ports each time, when somebody else was faster to bind them.
-pub(crate) fn with_other_ports<T>(start: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn with_other_ports<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..PORT_ATTEMPTS {
         match start() {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}

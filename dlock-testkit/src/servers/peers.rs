@@ -18,11 +18,16 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use super::{Node, ports};
 
 /// As much as is read at once.
 const BUFFER: usize = 16 * 1024;
+/// How many diallers are looked up at the same time.
+const LOOKUPS: usize = 2;
+/// How long a dialler is kept waiting for a member that does not listen.
+const DIAL_BOUND: Duration = Duration::from_secs(10);
 /// Before connections are accepted again after that failed, as when there are too many open files.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -75,14 +80,14 @@ impl Relays {
     /// its ports.
     pub(crate) fn serve(self, nodes: Arc<[Arc<Node>]>, relayed: &[usize]) -> io::Result<Peers> {
         let (links, _) = watch::channel(Links::default());
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUPS).build()?;
         {
             let _inside = runtime.enter();
             for (member, listeners) in self.listeners.into_iter().enumerate() {
                 for (listener, port) in listeners.into_iter().zip(relayed) {
+                    let Some(target) = nodes[member].behind_relay(*port) else { continue };
                     listener.set_nonblocking(true)?;
                     let listener = TcpListener::from_std(listener)?;
-                    let target = SocketAddr::from((Ipv4Addr::LOCALHOST, nodes[member].ports()[*port]));
                     let relay = Relay { listener, member, target, nodes: nodes.clone(), links: links.subscribe() };
                     runtime.spawn(relay.run());
                 }
@@ -133,7 +138,7 @@ impl Drop for Peers {
 }
 
 impl Links {
-    fn join(&self, one: usize, other: usize) -> bool {
+    fn join(&self, (one, other): (usize, usize)) -> bool {
         let is_cut = |member| self.isolated.contains(&member);
         one == other || !(is_cut(one) || is_cut(other) || self.cut.contains(&pair(one, other)))
     }
@@ -141,49 +146,85 @@ impl Links {
 
 impl Relay {
     async fn run(self) {
+        let relay = Arc::new(self);
         loop {
-            let Ok((stream, from)) = self.listener.accept().await else {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            };
-            let Ok(here) = stream.local_addr() else { continue };
-            // The member itself stands for everybody who is no member: nothing parts it from itself.
-            let dialler = dialler::find(from, here, &self.nodes).unwrap_or(self.member);
-            if self.links.borrow().join(dialler, self.member) {
-                tokio::spawn(relay(stream, self.target, (dialler, self.member), self.links.clone()));
+            match relay.listener.accept().await {
+                Ok((stream, from)) => drop(tokio::spawn(relay.clone().serve(stream, from))),
+                Err(_) => sleep(PAUSE).await,
             }
         }
     }
+
+    /// While the two are cut apart, bytes wait, and no connection ends for either side.
+    async fn serve(self: Arc<Self>, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
+        let pair = (self.dialler(from, stream.local_addr()?).await?, self.member);
+        let links = self.links.clone();
+        if !links.borrow().join(pair) {
+            return lead_nowhere(stream, pair, links).await;
+        }
+        let onward = dial(self.target).await?;
+        stream.set_nodelay(true)?;
+        onward.set_nodelay(true)?;
+        let ((from_dialler, to_dialler), (from_target, to_target)) = (stream.into_split(), onward.into_split());
+        tokio::try_join!(
+            pump(from_dialler, to_target, pair, links.clone()),
+            pump(from_target, to_dialler, pair, links.clone())
+        )?;
+        Ok(())
+    }
+
+    /// The member that dialled. The member itself stands for everybody who is no member: nothing
+    /// parts it from itself.
+    async fn dialler(&self, from: SocketAddr, here: SocketAddr) -> io::Result<usize> {
+        let nodes = self.nodes.clone();
+        // The kernel takes milliseconds to print its tables: nothing else waits for it.
+        let found = tokio::task::spawn_blocking(move || dialler::find(from, here, &nodes)).await;
+        Ok(found.map_err(io::Error::other)?.unwrap_or(self.member))
+    }
 }
 
-/// While the two are cut apart, bytes wait, and no connection ends for either side.
-async fn relay(
-    stream: TcpStream,
-    target: SocketAddr,
+/// What is dialled while the two are cut apart gets no answer, until the dialler gives up or may
+/// try again. If it were refused, members would dial in a loop.
+async fn lead_nowhere(
+    mut stream: TcpStream,
     pair: (usize, usize),
-    links: watch::Receiver<Links>,
+    mut links: watch::Receiver<Links>,
 ) -> io::Result<()> {
-    let onward = TcpStream::connect(target).await?;
-    stream.set_nodelay(true)?;
-    onward.set_nodelay(true)?;
-    let ((from_dialler, to_dialler), (from_target, to_target)) = (stream.into_split(), onward.into_split());
-    tokio::try_join!(
-        pump(from_dialler, to_target, pair, links.clone()),
-        pump(from_target, to_dialler, pair, links.clone())
-    )?;
-    Ok(())
+    let mut ignored = [0; 1024];
+    let given_up = async {
+        while stream.read(&mut ignored).await? > 0 {}
+        Ok(())
+    };
+    tokio::select! {
+        done = given_up => done,
+        joined = links.wait_for(|links| links.join(pair)) => joined.map(drop).map_err(io::Error::other),
+    }
+}
+
+/// Waits for a member that does not listen yet, as one does that has just been elected: it would
+/// refuse the dialler, who would try again, but to the dialler this relay has already accepted.
+async fn dial(target: SocketAddr) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + DIAL_BOUND;
+    loop {
+        match TcpStream::connect(target).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < deadline => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    (one, other): (usize, usize),
+    pair: (usize, usize),
     mut links: watch::Receiver<Links>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let count = from.read(&mut buffer).await;
-        links.wait_for(|links| links.join(one, other)).await.map_err(io::Error::other)?;
+        links.wait_for(|links| links.join(pair)).await.map_err(io::Error::other)?;
         match count? {
             0 => return to.shutdown().await,
             count => to.write_all(&buffer[..count]).await?,

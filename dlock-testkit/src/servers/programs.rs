@@ -45,14 +45,12 @@ impl Program {
         }
     }
 
-    /// To start it with. Where it is missing, that fails by its name.
+    /// To start it with; of what runs on Java, only that. Where it is missing, that fails by its name.
     pub(crate) fn command(self) -> Command {
-        if let Self::Jar(library) = self {
-            let mut command = Command::new(JAVA);
-            command.args(["-cp", library]);
-            return command;
+        match self {
+            Self::Jar(_) => Command::new(JAVA),
+            _ => self.path().map_or_else(|| Command::new(self.name()), Command::new),
         }
-        self.path().map_or_else(|| Command::new(self.name()), Command::new)
     }
 
     /// What is said where [`Program::path`] has nothing.

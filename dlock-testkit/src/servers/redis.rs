@@ -1,15 +1,20 @@
 //! A Redis server of the test's own.
 
+mod ask;
 mod clock;
+mod cluster;
 mod data_node;
 mod program;
+mod sentinel;
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::cluster::{RedisCluster, RedisClusterBuilder};
 use self::data_node::DataNode;
 pub use self::program::RedisProgram;
+pub use self::sentinel::{RedisSentinel, RedisSentinelBuilder};
 use super::kind::REDIS;
 use super::shared::blocking;
 use super::{Node, Skip};

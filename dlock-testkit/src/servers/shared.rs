@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use super::kind::{ETCD, Kind, REDIS, ZOOKEEPER};
-use super::{Etcd, Redis, Server, Skip, ZooKeeper};
+use super::kind::{CONSUL, ETCD, Kind, REDIS, ZOOKEEPER};
+use super::{Consul, Etcd, Redis, Server, Skip, ZooKeeper};
 
 /// Dropped by nobody, being static: the watchdog ends a server that was started.
 type Slot<T> = OnceLock<(Server, Option<T>)>;
@@ -30,6 +30,18 @@ pub async fn redis() -> Result<Server, Skip> {
 pub async fn etcd() -> Result<Server, Skip> {
     static SHARED: Slot<Etcd> = OnceLock::new();
     blocking(|| shared(&ETCD, &SHARED, || Etcd::builder().start_blocking(), Etcd::url)).await
+}
+
+/// The Consul server of this test process: `DLOCK_TEST_CONSUL`, or one that is started now.
+///
+/// # Errors
+/// A [`Skip`] when there is neither.
+///
+/// # Panics
+/// When `DLOCK_REQUIRE` names `consul` and there is neither, and when the server does not answer.
+pub async fn consul() -> Result<Server, Skip> {
+    static SHARED: Slot<Consul> = OnceLock::new();
+    blocking(|| shared(&CONSUL, &SHARED, || Consul::builder().start_blocking(), Consul::url)).await
 }
 
 /// The ZooKeeper server of this test process: `DLOCK_TEST_ZOOKEEPER`, or one that is started now.

@@ -80,6 +80,7 @@ struct MarkRow {
     from: i64,
     to: i64,
     name: i64,
+    register: Option<Register>,
     /// Places in the columns of the operations.
     ops: Vec<usize>,
     message: String,
@@ -122,6 +123,7 @@ impl Data {
             from: since_start(mark.from),
             to: since_start(mark.to.max(mark.from)),
             name: mark.name.as_deref().and_then(|name| place(&scene.names, &name)).unwrap_or(NONE),
+            register: mark.register,
             ops: mark.ops.iter().filter_map(|(p, n)| places.get(&(p.as_str(), *n)).copied()).collect(),
             message: mark.message.clone(),
         });

@@ -1,5 +1,7 @@
 //! What a checker wants to be seen.
 
+use crate::history::Register;
+
 /// A place in a history that somebody must look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -13,6 +15,8 @@ pub struct Mark {
     pub to: u64,
     /// The name concerned, where it is one.
     pub name: Option<String>,
+    /// Which register of the name is concerned; `None` for all that it has.
+    pub register: Option<Register>,
     /// The operations concerned: process, and number in that process.
     pub ops: Vec<(String, u64)>,
     /// What is wrong, in a sentence.
@@ -24,6 +28,6 @@ pub struct Mark {
 pub enum Verdict {
     /// Something that was promised did not hold.
     Violation,
-    /// It happened under a fault under which nothing else was promised.
+    /// It happened where nothing else was promised: under such a fault, or without a fence.
     NotPromised,
 }

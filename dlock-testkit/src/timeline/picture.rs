@@ -87,11 +87,12 @@ impl<'s, 'h> Picture<'s, 'h> {
             let title = self.canvas.stretch_title(&format!("{kind}: {target}"), fault.begun, ended);
             self.canvas.open("fault", &title);
             self.canvas.rect("span", from, y, to - from, FAULT - 4.0);
-            self.canvas.text("", from + 5.0, y + 9.5, &format!("{kind}: {target}"));
+            let label = canvas::shortened(&format!("{kind}: {target}"), WIDTH - from - 8.0);
+            self.canvas.text("", from + 5.0, y + 9.5, &label);
             self.canvas.close();
         }
         if !self.scene.faults.is_empty() {
-            self.canvas.text("label strong", 6.0, AXIS + FLAGS + 10.0, "faults");
+            self.canvas.label("label strong", AXIS + FLAGS + 10.0, "faults");
         }
     }
 
@@ -109,7 +110,7 @@ impl<'s, 'h> Picture<'s, 'h> {
         let bars = Bars { names: &self.scene.names, end: self.scene.end };
         for owner in &self.scene.owners {
             let lane = &self.lanes[owner];
-            self.canvas.text("label", 6.0, lane.y + 14.0, owner.owner);
+            self.canvas.label("label", lane.y + 14.0, owner.owner);
             for (row, ops) in lane.rows.iter().enumerate() {
                 for op in ops {
                     bars.draw(&mut self.canvas, op, lane.y + row as f64 * LANE + 4.0);
@@ -122,7 +123,7 @@ impl<'s, 'h> Picture<'s, 'h> {
         for (i, ((name, register), touches)) in self.registers.iter().enumerate() {
             let middle = self.registers_at + (i as f64 + 0.5) * REGISTER;
             let kind = if *register == Register::Fenced { "fenced" } else { "unfenced" };
-            self.canvas.text("label", 6.0, middle + 4.0, &format!("{name} {kind}"));
+            self.canvas.label("label", middle + 4.0, &format!("{name} {kind}"));
             for touch in touches {
                 let x = self.canvas.x(touch.at);
                 let verb = touch.value.map_or_else(|| "read".to_owned(), |value| format!("write {value}"));
@@ -166,6 +167,7 @@ impl<'s, 'h> Picture<'s, 'h> {
 
     /// The frames and flags of the marks, over everything else.
     fn frames(&mut self) {
+        let mut free_from = 0.0;
         for (i, mark) in self.scene.marks.iter().enumerate() {
             let (from, to) = self.canvas.stretch(mark.from, mark.to);
             let sign = if mark.verdict == Verdict::Violation { '!' } else { '~' };
@@ -177,7 +179,8 @@ impl<'s, 'h> Picture<'s, 'h> {
             }
             let bottom = concerned.last().map_or(self.bottom, |(y, _)| *y);
             self.canvas.line("thread", (from + to) / 2.0, AXIS + 15.0, bottom);
-            self.canvas.flag((from + to) / 2.0, AXIS + 2.0, &format!("{sign}{} {}", i + 1, mark.kind));
+            let flag = format!("{sign}{} {}", i + 1, mark.kind);
+            free_from = 3.0 + self.canvas.flag((from + to) / 2.0, free_from, AXIS + 2.0, &flag);
             self.canvas.close();
         }
     }
@@ -205,7 +208,9 @@ impl<'s, 'h> Picture<'s, 'h> {
         let lanes = self.scene.owners.iter().filter(|owner| owners.contains(owner));
         let lanes = lanes.map(|owner| self.lanes[owner].extent());
         let registers = self.registers.keys().enumerate();
-        let registers = registers.filter(|(_, (name, _))| Some(*name) == mark.name.as_deref());
+        let registers = registers.filter(|(_, (name, register))| {
+            Some(*name) == mark.name.as_deref() && mark.register.is_none_or(|concerned| concerned == *register)
+        });
         let registers = registers.map(|(i, _)| (self.registers_at + i as f64 * REGISTER, REGISTER));
         lanes.chain(registers).collect()
     }

@@ -1,11 +1,15 @@
 //! The servers that tests start: they serve, keep their data, and never outlive the tests.
 
+mod consul;
 mod etcd;
 mod left_behind;
 mod process;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
 mod shared;
 mod talk;
+mod zookeeper;
 
 use std::time::Duration;
 

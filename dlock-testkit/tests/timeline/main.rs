@@ -6,7 +6,8 @@ mod synthetic;
 use std::fs;
 use std::path::Path;
 
-use dlock_testkit::history::{Event, History, What};
+use dlock_testkit::check::check;
+use dlock_testkit::history::{Event, History, Register, What};
 use dlock_testkit::timeline::{Mark, Verdict, Window, render, render_window, svg};
 
 use self::browser::Browser;
@@ -124,10 +125,11 @@ fn names_cannot_break_the_page() {
     let history = History::of(events.collect()).unwrap();
     let mark = Mark {
         verdict: Verdict::Violation,
-        kind: nasty.to_owned(),
+        kind: nasty.repeat(5),
         from: START,
         to: START,
         name: Some(nasty.to_owned()),
+        register: None,
         ops: vec![(nasty.to_owned(), 0), ("nobody".to_owned(), 9)],
         message: nasty.to_owned(),
     };
@@ -160,6 +162,26 @@ fn a_window_has_what_touches_it_at_the_times_of_the_whole() {
     let state = browser.state(&html, "");
     assert_eq!((state.get("from"), state.get("to")), ("116.000", "121.000"), "{state:?}");
     assert_eq!((state.get("ops"), state.get("drawn")), ("3", "3"), "{state:?}");
+}
+
+#[test]
+fn what_the_checker_finds_is_marked() {
+    let (history, overlap) = every_shape();
+    let found = dlock_testkit::timeline::marks(&check(&history));
+    let seen = found.iter().find(|mark| mark.kind == "overlap").expect("the checker sees the overlap");
+    let of = |mark: &Mark| (mark.verdict, mark.from, mark.to, mark.name.clone(), mark.ops.clone());
+    assert_eq!(of(seen), of(&overlap[0]));
+    // The write that comes after the holder stood still undoes the other one.
+    let corruption = found.iter().find(|mark| mark.kind == "corruption").expect("the checker sees the corruption");
+    assert_eq!((corruption.verdict, corruption.register), (Verdict::NotPromised, Some(Register::Unfenced)));
+    let Ok(browser) = Browser::find() else { return };
+
+    let html = render(&history, &found);
+    let state = browser.state(&html, "");
+    let count = |verdict| found.iter().filter(|mark| mark.verdict == verdict).count() as f64;
+    assert_eq!(state.number("violations"), count(Verdict::Violation), "{state:?}");
+    assert_eq!(state.number("apart"), count(Verdict::NotPromised), "{state:?}");
+    browser.screenshot(&html, "", "checked.png");
 }
 
 #[test]

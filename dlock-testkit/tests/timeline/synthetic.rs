@@ -127,6 +127,7 @@ pub(crate) fn marks(history: &History, count: usize) -> Vec<Mark> {
             from: since,
             to: since + 9 * MS,
             name: Some("orders".to_owned()),
+            register: None,
             ops: pair.iter().map(|op| (op.process.clone(), op.op)).collect(),
             message: format!("{} and {} both believed that they held orders", pair[0].owner, pair[1].owner),
         }
@@ -197,6 +198,7 @@ pub(crate) fn every_shape() -> (History, Vec<Mark>) {
         from: at(60),
         to: at(75),
         name: Some("orders".to_owned()),
+        register: None,
         ops: vec![("w1".to_owned(), 0), ("w2".to_owned(), 0)],
         message: "w1/o1 and w2/o1 both believed that they held orders".to_owned(),
     };

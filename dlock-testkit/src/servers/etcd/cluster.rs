@@ -1,17 +1,15 @@
 //! An etcd cluster of the test's own.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::EtcdVersion;
 use super::member::{Member, Place};
-use crate::servers::members::Members;
+use crate::servers::members::{Members, ask_each};
+use crate::servers::patience::until;
 use crate::servers::shared::blocking;
 use crate::servers::{Node, probe};
 
@@ -19,8 +17,6 @@ use crate::servers::{Node, probe};
 const SIZE: usize = 3;
 /// Which of a member's ports is the one for its peers.
 const PEER_PORT: usize = 1;
-/// How long the members may take to elect one that leads, on a very busy machine.
-const ELECTION_BOUND: Duration = Duration::from_secs(60);
 
 /// A running etcd cluster of three members; what can be done with them is on [`Members`].
 #[derive(Debug)]
@@ -90,7 +86,13 @@ impl EtcdCluster {
     /// Nothing happens but asking.
     pub async fn wait_for_leader(&self, but: Option<usize>) -> usize {
         let (nodes, ids) = (self.nodes().clone(), self.ids.clone());
-        blocking(move || wait_for_leader(&nodes, &ids, but)).await
+        blocking(move || {
+            until(|| {
+                let found = leader(&nodes, &ids).filter(|found| Some(*found) != but);
+                found.ok_or_else(|| format!("no member but {but:?} leads"))
+            })
+        })
+        .await
     }
 }
 
@@ -156,12 +158,7 @@ struct Status {
 impl Status {
     /// `None` where it does not answer.
     fn of(node: &Node) -> Option<Self> {
-        node.running_pid()?;
-        Self::at(node.addr())
-    }
-
-    fn at(addr: SocketAddr) -> Option<Self> {
-        let answer = probe::http(addr, "POST", "/v3/maintenance/status", "{}").ok()?;
+        let answer = probe::http(node.addr(), "POST", "/v3/maintenance/status", "{}").ok()?;
         let (_, body) = answer.split_once("\r\n\r\n")?;
         let status: Value = serde_json::from_str(body).ok()?;
         // Numbers of 64 bits are text in JSON; zero is left out.
@@ -175,10 +172,7 @@ impl Status {
 }
 
 fn leader(nodes: &[Arc<Node>], ids: &[u64]) -> Option<usize> {
-    let statuses: Vec<Option<Status>> = thread::scope(|scope| {
-        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(|| Status::of(node))).collect();
-        asked.into_iter().map(|status| status.join().unwrap_or_default()).collect()
-    });
+    let statuses = ask_each(nodes, Status::of);
     (0..nodes.len()).find(|member| leads(*member, ids, &statuses))
 }
 
@@ -186,17 +180,6 @@ fn leads(member: usize, ids: &[u64], statuses: &[Option<Status>]) -> bool {
     let Some(own) = statuses[member].filter(|own| own.leader == ids[member]) else { return false };
     let agreeing = statuses.iter().flatten().filter(|other| (other.leader, other.term) == (own.leader, own.term));
     agreeing.count() > ids.len() / 2
-}
-
-fn wait_for_leader(nodes: &[Arc<Node>], ids: &[u64], but: Option<usize>) -> usize {
-    let deadline = Instant::now() + ELECTION_BOUND;
-    loop {
-        if let Some(leader) = leader(nodes, ids).filter(|leader| Some(*leader) != but) {
-            return leader;
-        }
-        assert!(Instant::now() < deadline, "no member but {but:?} leads within {ELECTION_BOUND:?}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[cfg(test)]

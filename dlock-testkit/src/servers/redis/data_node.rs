@@ -1,12 +1,16 @@
 //! How one Redis server is run.
 
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
+use super::ask::exchange;
 use super::{RedisProgram, clock};
 use crate::servers::node::{Recipe, Site};
-use crate::servers::probe;
+
+/// Where sentinels make a server write down whom it follows.
+const CONFIG: &str = "redis.conf";
 
 /// One server that keeps keys.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +20,53 @@ pub(super) struct DataNode {
     pub(super) is_append_only: bool,
     pub(super) password: Option<String>,
     pub(super) has_own_clock: bool,
+    pub(super) place: Place,
+}
+
+/// What a server is to others.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Place {
+    /// Nothing.
+    #[default]
+    Alone,
+    /// One that sentinels watch.
+    Watched {
+        /// The port at which others know it.
+        announced: u16,
+        /// Whom it follows at first.
+        primary: Option<u16>,
+    },
+    /// A node of a cluster.
+    Cluster {
+        /// The port at which others know it.
+        announced: u16,
+        /// That of its connections to other nodes.
+        announced_bus: u16,
+    },
+}
+
+impl Place {
+    fn args(&self, site: &Site<'_>) -> Vec<String> {
+        let settings = match self {
+            Self::Alone => Vec::new(),
+            Self::Watched { announced, .. } => vec![
+                ("replica-announce-ip", "127.0.0.1".to_owned()),
+                ("replica-announce-port", announced.to_string()),
+                // A replica that connects is served at once.
+                ("repl-diskless-sync-delay", "0".to_owned()),
+            ],
+            Self::Cluster { announced, announced_bus } => vec![
+                ("cluster-enabled", "yes".to_owned()),
+                ("cluster-port", site.ports[1].to_string()),
+                ("cluster-node-timeout", "2000".to_owned()),
+                ("cluster-announce-ip", "127.0.0.1".to_owned()),
+                ("cluster-announce-port", announced.to_string()),
+                ("cluster-announce-bus-port", announced_bus.to_string()),
+                ("repl-diskless-sync-delay", "0".to_owned()),
+            ],
+        };
+        settings.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect()
+    }
 }
 
 impl Recipe for DataNode {
@@ -23,17 +74,27 @@ impl Recipe for DataNode {
         "redis"
     }
 
+    /// One for clients, and in a cluster one for other nodes.
     fn port_count(&self) -> usize {
-        1
+        if matches!(self.place, Place::Cluster { .. }) { 2 } else { 1 }
     }
 
     fn furnish(&self, site: &Site<'_>) -> io::Result<()> {
+        let config = site.dir.join(CONFIG);
+        if let Place::Watched { primary, .. } = self.place
+            && !config.exists()
+        {
+            fs::write(config, primary.map(|port| format!("replicaof 127.0.0.1 {port}\n")).unwrap_or_default())?;
+        }
         if self.has_own_clock { clock::furnish(site.dir) } else { Ok(()) }
     }
 
     fn command(&self, site: &Site<'_>) -> Command {
         let mut command = self.program.program().command();
         command.current_dir(site.dir);
+        if matches!(self.place, Place::Watched { .. }) {
+            command.arg(CONFIG);
+        }
         command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", "", "--dir", "."]);
         if self.is_append_only {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
@@ -44,7 +105,7 @@ impl Recipe for DataNode {
         if self.has_own_clock {
             clock::preload(&mut command, site.dir);
         }
-        command.args(&self.args);
+        command.args(self.place.args(site)).args(&self.args);
         command
     }
 
@@ -53,7 +114,7 @@ impl Recipe for DataNode {
     fn probe(&self, site: &Site<'_>, pid: u32) -> Result<(), String> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
         let login = self.password.iter().map(|password| format!("AUTH {password}\r\n")).collect::<String>();
-        let answer = probe::exchange(addr, &format!("{login}PING\r\nINFO server\r\nQUIT\r\n"))
+        let answer = exchange(addr, &format!("{login}PING\r\nINFO server"))
             .map_err(|error| format!("it does not answer: {error}"))?;
         let process = format!("process_id:{pid}");
         let has = |wanted: &str| answer.lines().any(|line| line == wanted);

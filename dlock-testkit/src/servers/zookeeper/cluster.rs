@@ -2,20 +2,19 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Tick;
 use super::member::{Member, Place};
+use crate::servers::members::{Members, ask_each};
+use crate::servers::patience::until;
 use crate::servers::shared::blocking;
-use crate::servers::{Members, Node, probe};
+use crate::servers::{Node, probe};
 
 /// How many members an ensemble has.
 const SIZE: usize = 3;
 /// Which of a member's ports are those for its peers.
 const PEER_PORTS: [usize; 2] = [1, 2];
-/// How long the members may take to elect one that leads, on a very busy machine.
-const ELECTION_BOUND: Duration = Duration::from_secs(60);
 
 /// A running ZooKeeper ensemble of three members; what can be done with them is on [`Members`].
 #[derive(Debug)]
@@ -76,7 +75,13 @@ impl ZooKeeperCluster {
     /// Nothing happens but asking.
     pub async fn wait_for_leader(&self, but: Option<usize>) -> usize {
         let nodes = self.nodes().clone();
-        blocking(move || wait_for_leader(&nodes, but)).await
+        blocking(move || {
+            until(|| {
+                let found = leader(&nodes).filter(|found| Some(*found) != but);
+                found.ok_or_else(|| format!("no member but {but:?} leads"))
+            })
+        })
+        .await
     }
 }
 
@@ -122,16 +127,12 @@ impl Deref for ZooKeeperCluster {
 }
 
 fn leader(nodes: &[Arc<Node>]) -> Option<usize> {
-    let epochs: Vec<Option<u64>> = thread::scope(|scope| {
-        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(|| epoch_as_leader(node))).collect();
-        asked.into_iter().map(|epoch| epoch.join().unwrap_or_default()).collect()
-    });
+    let epochs: Vec<Option<u64>> = ask_each(nodes, epoch_as_leader);
     (0..nodes.len()).filter(|member| epochs[*member].is_some()).max_by_key(|member| epochs[*member])
 }
 
 /// `None` where it does not answer, or does not lead.
 fn epoch_as_leader(node: &Node) -> Option<u64> {
-    node.running_pid()?;
     epoch_of_leader(&probe::exchange(node.addr(), "srvr").ok()?)
 }
 
@@ -140,17 +141,6 @@ fn epoch_of_leader(answer: &str) -> Option<u64> {
     let value = |key: &str| answer.lines().find_map(|line| line.strip_prefix(key));
     value("Mode: ").filter(|mode| *mode == "leader")?;
     Some(u64::from_str_radix(value("Zxid: 0x")?, 16).ok()? >> 32)
-}
-
-fn wait_for_leader(nodes: &[Arc<Node>], but: Option<usize>) -> usize {
-    let deadline = Instant::now() + ELECTION_BOUND;
-    loop {
-        if let Some(leader) = leader(nodes).filter(|leader| Some(*leader) != but) {
-            return leader;
-        }
-        assert!(Instant::now() < deadline, "no member but {but:?} leads within {ELECTION_BOUND:?}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[cfg(test)]

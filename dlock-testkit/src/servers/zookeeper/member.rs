@@ -1,6 +1,8 @@
 //! How one member of a ZooKeeper ensemble is run.
 
 use std::fmt::Write;
+use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
@@ -14,11 +16,6 @@ const LIBRARY: &str = "/usr/share/java/zookeeper.jar";
 pub(crate) const PROGRAM: Program = Program::Jar(LIBRARY);
 /// Lets it write its log to the standard error; without, it writes none.
 const LOG_LIBRARY: &str = "/usr/share/java/slf4j-simple.jar";
-
-/// Writes the configuration, which the server takes from files only.
-const SCRIPT: &str = r#"
-mkdir -p data && printf '%s\n' "$1" >zoo.cfg && printf '%s\n' "$2" >data/myid && shift 2 && exec "$@"
-"#;
 
 /// One ZooKeeper process, of an ensemble or alone.
 #[derive(Clone, Debug)]
@@ -49,7 +46,7 @@ impl Member {
     fn config(&self, site: &Site<'_>) -> String {
         let mut config = format!(
             "dataDir={}/data\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
-             tickTime={}\ninitLimit=20\nsyncLimit=4\nmaxSessionTimeout=60000\n\
+             tickTime={}\ninitLimit=10\nsyncLimit=4\nmaxSessionTimeout=60000\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\n",
             site.dir.display(),
             site.ports[0],
@@ -77,17 +74,24 @@ impl Recipe for Member {
         3
     }
 
+    fn furnish(&self, site: &Site<'_>) -> io::Result<()> {
+        let id = self.place.as_ref().map_or(1, |place| place.member + 1);
+        fs::create_dir_all(site.dir.join("data"))?;
+        fs::write(site.dir.join("data/myid"), id.to_string())?;
+        fs::write(site.dir.join("zoo.cfg"), self.config(site))
+    }
+
     fn command(&self, site: &Site<'_>) -> Command {
-        let id = self.place.as_ref().map_or(1, |place| place.member + 1).to_string();
-        let mut command = Command::new("sh");
-        command.current_dir(site.dir).args(["-c", SCRIPT, "zookeeper", &self.config(site), &id]);
-        command.args(["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        let mut command = PROGRAM.command();
+        command.current_dir(site.dir).args(["-cp", &format!("{LIBRARY}:{LOG_LIBRARY}")]);
+        command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
         command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dzookeeper.extendedTypesEnabled=true"]);
         // In KB: the log of transactions is filled up with zeros in pieces of this size.
         command.arg("-Dzookeeper.preAllocSize=1024");
         // In ms: a member that cannot be dialled holds up the election among the others.
         command.arg("-Dzookeeper.cnxTimeout=1000");
-        command.args(["-cp", &format!("{LIBRARY}:{LOG_LIBRARY}")]);
+        // In ms: in an election, what was lost on a cut connection is sent again, ever less often.
+        command.arg("-Dzookeeper.fastleader.maxNotificationInterval=1000");
         command.args(["org.apache.zookeeper.server.quorum.QuorumPeerMain", "zoo.cfg"]);
         command
     }

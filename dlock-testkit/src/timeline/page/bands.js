@@ -30,7 +30,9 @@ function paintBandFrames(context, places, topEnd) {
 }
 
 function isConcerned(mark, lane) {
-  return mark.owners.has(lane.owner) || (lane.type === "register" && lane.name === mark.name);
+  if (lane.type !== "register") return mark.owners.has(lane.owner);
+  const register = lane.fenced ? "fenced" : "unfenced";
+  return lane.name === mark.name && (mark.register ?? register) === register;
 }
 
 // From the flag to the last lane, so that the eye finds all of them.
@@ -45,7 +47,9 @@ function paintFlags(context, top) {
   const flags = [];
   for (const mark of model.marks) {
     if (mark.to < view.from || mark.from > view.to) continue;
-    const x = view.x((Math.max(mark.from, view.from) + Math.min(mark.to, view.to)) / 2);
+    const middle = view.x((Math.max(mark.from, view.from) + Math.min(mark.to, view.to)) / 2);
+    // One at the edge of the view is to be read, too.
+    const x = Math.min(Math.max(middle, GUTTER + 14), view.width - 20);
     const near = flags.find((flag) => Math.abs(flag.x - x) < 26);
     if (near) near.marks.push(mark);
     else flags.push({ x, marks: [mark] });

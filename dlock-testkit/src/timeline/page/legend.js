@@ -57,7 +57,7 @@ function buildLegend() {
       band(c, mark);
       glyph.flag(c, 18, 4, "!1", mark);
     }],
-    ["the same where nothing else was promised under this fault: counted apart", (c) => {
+    ["the same where nothing else was promised (under this fault, or without a fence): counted apart", (c) => {
       band(c, apart);
       glyph.flag(c, 18, 4, "~2", apart);
     }],

@@ -21,6 +21,8 @@ function requestOverlay() {
 function paint() {
   asked = false;
   if (layerIsStale) paintLayer();
+  // The view may have moved under a pointer at rest.
+  if (layerIsStale && view.pointer) view.hovered = pick(view.pointer.x, view.pointer.y);
   layerIsStale = false;
   const context = canvas.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);

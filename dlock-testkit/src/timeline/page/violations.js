@@ -1,5 +1,7 @@
 // The list of what the checker marked, and stepping through it.
 
+// A store without any lock gives thousands: nobody reads on, and the page would be slow.
+const MOST_LISTED = 500;
 const marksBox = document.getElementById("marks");
 
 function listMarks() {
@@ -7,7 +9,12 @@ function listMarks() {
   const apart = model.marks.length - violations;
   const more = apart > 0 ? `, and ${apart} where nothing else was promised` : "";
   document.getElementById("marks-title").textContent = `${counted(violations, "violation")}${more}`;
-  marksBox.replaceChildren(...model.marks.map(markItem));
+  marksBox.replaceChildren(...model.marks.slice(0, MOST_LISTED).map(markItem));
+  if (model.marks.length > MOST_LISTED) {
+    const rest = document.createElement("li");
+    rest.textContent = `and ${model.marks.length - MOST_LISTED} more: n and p go to all of them`;
+    marksBox.append(rest);
+  }
   for (const id of ["previous-mark", "next-mark"]) document.getElementById(id).disabled = model.marks.length === 0;
 }
 
@@ -19,7 +26,8 @@ function markItem(mark) {
   title.textContent = `${mark.violation ? "!" : "~"}${mark.index + 1} ${mark.kind}`;
   const place = document.createElement("small");
   const name = mark.name ? `${mark.name.text}, ` : "";
-  place.textContent = `${name}at ${atMs(mark.from)} ms for ${duration(mark.to - mark.from)}`;
+  const lasting = mark.to > mark.from ? ` for ${duration(mark.to - mark.from)}` : "";
+  place.textContent = `${name}at ${atMs(mark.from)} ms${lasting}`;
   button.append(title, ` ${mark.message}`, place);
   button.onclick = () => goTo(mark);
   mark.button = button;
@@ -28,9 +36,11 @@ function markItem(mark) {
 }
 
 function goTo(mark) {
-  view.mark?.button.removeAttribute("aria-current");
-  mark.button.setAttribute("aria-current", "true");
-  scrollList(mark.button);
+  view.mark?.button?.removeAttribute("aria-current");
+  if (mark.button) {
+    mark.button.setAttribute("aria-current", "true");
+    scrollList(mark.button);
+  }
   view.mark = mark;
   select(mark);
   view.focus(mark.from, mark.to);

@@ -95,12 +95,20 @@ impl Canvas {
         self.element(format_args!(r#"<path class="{class}" d="M{left:.1} {top:.1}l7 6l-7 6z"/>"#));
     }
 
-    /// A label with a ground of its own, over the middle of what it speaks of, within the picture.
-    pub(super) fn flag(&mut self, middle: f64, y: f64, text: &str) {
-        let width = text_width(text) + 10.0;
-        let left = (middle - width / 2.0).clamp(GUTTER, WIDTH - width);
+    /// A label in the part at the left.
+    pub(super) fn label(&mut self, class: &str, y: f64, text: &str) {
+        self.text(class, 6.0, y, &shortened(text, GUTTER - 10.0));
+    }
+
+    /// A label with a ground of its own, over the middle of what it speaks of, but not before `from`
+    /// and within the picture. Answers where it ends.
+    pub(super) fn flag(&mut self, middle: f64, from: f64, y: f64, text: &str) -> f64 {
+        let text = shortened(text, (WIDTH - GUTTER) / 2.0);
+        let width = text_width(&text) + 10.0;
+        let left = (middle - width / 2.0).max(from).max(GUTTER).min(WIDTH - width);
         self.rect("flag", left, y, width, 14.0);
-        self.text("", left + 5.0, y + 11.0, text);
+        self.text("", left + 5.0, y + 11.0, &text);
+        left + width
     }
 
     /// Times on top, and a thin line down to `bottom` at each.
@@ -130,6 +138,16 @@ pub(super) fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * 6.2
 }
 
+/// As much of `text` as `width` has room for.
+pub(super) fn shortened(text: &str, width: f64) -> String {
+    if text_width(text) <= width {
+        return text.to_owned();
+    }
+    let mut kept = text.to_owned();
+    while text_width(&kept) + text_width("…") > width && kept.pop().is_some() {}
+    kept + "…"
+}
+
 fn class_attribute(class: &str) -> String {
     if class.is_empty() { String::new() } else { format!(r#" class="{class}""#) }
 }
@@ -144,5 +162,27 @@ fn step(length: u64) -> u64 {
             }
         }
         power = power.saturating_mul(10);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_ends_in_dots_and_fits() {
+        assert_eq!(shortened("orders", 100.0), "orders");
+        let short = shortened("a name that is longer than its lane", 100.0);
+        assert!(short.starts_with("a name") && short.ends_with('…') && text_width(&short) <= 100.0, "{short}");
+        assert_eq!(shortened("orders", 0.0), "…");
+    }
+
+    #[test]
+    fn times_on_the_axis_are_round_and_few() {
+        for length in [1, 999, 15_000, 150_000_000, 68_000_000_000, u64::MAX] {
+            let step = step(length);
+            assert!(length / step <= 10, "{length}: {step}");
+            assert!([1, 2, 5].contains(&(step / 10u64.pow(step.ilog10()))) || step > u64::MAX / 10, "{length}: {step}");
+        }
     }
 }
