@@ -200,7 +200,9 @@ mod tests {
         let recorder = Recorder::open(dir.path(), "resource").unwrap();
         let resource = Resource::start(recorder, Duration::from_secs(1)).await.unwrap();
         let mut client = ResourceClient::connect(resource.addr()).await.unwrap();
-        for (register, value, answers) in [(Register::Fenced, 1, [Some(7), None]), (Register::Unfenced, 2, [Some(7), Some(9)])] {
+        for (register, value, answers) in
+            [(Register::Fenced, 1, [Some(7), None]), (Register::Unfenced, 2, [Some(7), Some(9)])]
+        {
             let with = |value| Access { register, name: "a", owner: "o", token: Some(Token { epoch: 1, value }) };
             let fresh = client.write(&with(value + 1), 7).await.unwrap();
             let stale = client.write(&with(value), 9).await.unwrap();
@@ -215,7 +217,12 @@ mod tests {
         let ttl = Duration::from_millis(50);
         let resource = Resource::start(recorder, ttl).await.unwrap();
         let mut client = ResourceClient::connect(resource.addr()).await.unwrap();
-        let with = |epoch| Access { register: Register::Fenced, name: "a", owner: "o", token: Some(Token { epoch, value: 1 }) };
+        let with = |epoch| Access {
+            register: Register::Fenced,
+            name: "a",
+            owner: "o",
+            token: Some(Token { epoch, value: 1 }),
+        };
         assert_eq!(client.read(&with(1)).await.unwrap(), Some(0));
         assert_eq!(client.read(&with(2)).await.unwrap(), None);
         let accepted = async {

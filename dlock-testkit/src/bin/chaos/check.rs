@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use dlock_testkit::check::{self, Report, Violation};
+use dlock_testkit::check::{self, Report};
 use dlock_testkit::history::History;
-use dlock_testkit::timeline::{self, Mark, Verdict, Window};
+use dlock_testkit::timeline::{self, Verdict, Window};
 
 use crate::command::CheckArguments;
 
@@ -33,34 +33,17 @@ pub(crate) fn judge(dir: &Path) -> io::Result<Report> {
     let history = History::read(dir).map_err(io::Error::other)?;
     let report = check::check(&history);
     fs::write(dir.join("report.json"), serde_json::to_vec_pretty(&report)?)?;
-    fs::write(dir.join("timeline.html"), timeline::render(&history, &marks(&report)))?;
+    fs::write(dir.join("timeline.html"), timeline::render(&history, &timeline::marks(&report)))?;
     Ok(report)
 }
 
 /// The surroundings of the first violation.
 pub(crate) fn picture(dir: &Path) -> io::Result<String> {
     let history = History::read(dir).map_err(io::Error::other)?;
-    let marks = marks(&check::check(&history));
-    let Some(first) = marks.first() else {
+    let marks = timeline::marks(&check::check(&history));
+    let Some(first) = marks.iter().find(|mark| mark.verdict == Verdict::Violation) else {
         return Err(io::Error::other(format!("{} has no violation to be drawn", dir.display())));
     };
     let window = Window { from: first.from, to: first.to }.with_margin();
     Ok(timeline::svg(&history, &marks, window))
-}
-
-fn marks(report: &Report) -> Vec<Mark> {
-    let violations = report.violations.iter().map(|violation| mark(violation, Verdict::Violation));
-    violations.chain(report.excused.iter().map(|violation| mark(violation, Verdict::NotPromised))).collect()
-}
-
-fn mark(violation: &Violation, verdict: Verdict) -> Mark {
-    Mark {
-        verdict,
-        kind: violation.breach.to_string(),
-        from: violation.at,
-        to: violation.until.max(violation.at),
-        name: violation.name.clone(),
-        ops: violation.ops.iter().map(|op| (op.process.clone(), op.op)).collect(),
-        message: violation.message.clone(),
-    }
 }

@@ -99,7 +99,8 @@ fn dir(arguments: &TrialArguments) -> PathBuf {
 fn command(arguments: &TrialArguments) -> String {
     let TrialArguments { seed, faults, lock, plant, only, .. } = arguments;
     let store = name(store(arguments));
-    let mut command = format!("cargo run -p dlock-testkit --bin chaos -- --store {store} --seed {seed} --faults {faults}");
+    let mut command =
+        format!("cargo run -p dlock-testkit --bin chaos -- --store {store} --seed {seed} --faults {faults}");
     if *lock != Locking::Dlock {
         command += &format!(" --lock {}", lock.name());
     }
@@ -124,7 +125,8 @@ fn make_room(dir: &Path) -> io::Result<()> {
         let path = entry?.path();
         let is_ours = path.extension().is_some_and(|kind| KINDS_OF_FILES.iter().any(|ours| kind == *ours));
         if !is_ours || !path.is_file() {
-            let why = format!("{} has {}, which is no part of a run: choose another --dir", dir.display(), path.display());
+            let why =
+                format!("{} has {}, which is no part of a run: choose another --dir", dir.display(), path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
         files.push(path);

@@ -34,7 +34,8 @@ impl Locking {
 /// Connects a worker to what it is told to use.
 pub(crate) async fn connect(config: WorkerConfig) -> Result<Arc<dyn Locker>> {
     let WorkerConfig { address, namespace, ttl, .. } = &config;
-    let locking = Locking::from_str(&config.locker, false).map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
+    let locking =
+        Locking::from_str(&config.locker, false).map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
     Ok(match locking {
         Locking::Dlock => Arc::new(dlock(&config).await?),
         Locking::SetNx => Arc::new(SetNx::connect(address, namespace, *ttl, Belief::UntilRelease).await?),
