@@ -16,8 +16,6 @@ mod wrong_token;
 
 use std::sync::Arc;
 
-use dlock_core::Connect;
-
 pub use self::absent_is_final::AbsentIsFinal;
 pub use self::clock_after_reply::ClockAfterReply;
 pub use self::delete_without_compare::DeleteWithoutCompare;
@@ -25,8 +23,7 @@ pub use self::grant_extends_validity::GrantExtendsValidity;
 pub use self::no_recheck_after_wake::NoRecheckAfterWake;
 pub use self::release_by_object::ReleaseByObject;
 pub use self::wrong_token::WrongToken;
-use crate::reach::{Reach, Requests};
-use crate::{Faults, Flaw};
+use crate::Flaw;
 
 /// A bug that a chaos run must catch.
 #[derive(Clone, Copy, Debug)]
@@ -78,14 +75,6 @@ pub const ALL: &[Planted] = &[
     },
 ];
 
-impl Planted {
-    /// `client` with the bug in it.
-    #[must_use]
-    pub fn into_client(&self, client: Box<dyn Connect>) -> Box<dyn Connect> {
-        Box::new(Reach { client, requests: Requests::default(), flaw: (self.make)(), faults: Faults::default() })
-    }
-}
-
 /// The one of that name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Planted> {
@@ -97,9 +86,11 @@ mod tests {
     use std::time::Duration;
 
     use dlock_core::memory::Memory;
-    use dlock_core::{ClaimId, Locks, Namespace};
+    use dlock_core::{ClaimId, Connect, Locks, Namespace};
 
     use super::*;
+    use crate::Faults;
+    use crate::reach::{Reach, Requests};
 
     #[test]
     fn each_is_found_by_its_name() {
