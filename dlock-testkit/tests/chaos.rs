@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn chaos(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_chaos")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_chaos")).args(arguments).output().expect("a test can start what was built with it")
 }
 
 fn text(output: &[u8]) -> String {
@@ -12,7 +12,7 @@ fn text(output: &[u8]) -> String {
 }
 
 fn dir(parent: &Path) -> String {
-    parent.join("run").to_str().unwrap().to_owned()
+    parent.join("run").to_str().expect("temporary files have plain names").to_owned()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::worker::{VARIABLE, WorkerConfig};
 use crate::history::{Recorder, What};
 use crate::servers::{Output, Process};
 
-/// How much of a worker's log is shown when it ends by itself.
+/// How many bytes of a worker's log are shown when it ends by itself.
 const LOG_TAIL: usize = 2_000;
 
 /// All workers, each behind lines of its own.
@@ -101,8 +101,8 @@ impl Fleet {
         match self.workers.iter().find_map(|worker| Some((worker, worker.process.exit_status()?))) {
             None => Ok(()),
             Some((worker, status)) => {
-                let log = fs::read_to_string(self.log(&worker.name)).unwrap_or_default();
-                let tail = &log[log.floor_char_boundary(log.len().saturating_sub(LOG_TAIL))..];
+                let log = fs::read(self.log(&worker.name)).unwrap_or_default();
+                let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]);
                 Err(io::Error::other(format!("worker {} ended by itself with {status}: {tail}", worker.name)))
             }
         }

@@ -89,7 +89,7 @@ fn store(arguments: &TrialArguments) -> Store {
 fn dir(arguments: &TrialArguments) -> PathBuf {
     arguments.dir.clone().unwrap_or_else(|| {
         let TrialArguments { seed, lock, plant, .. } = arguments;
-        let lock = (*lock != Locking::Dlock).then(|| format!("-{}", lock.name())).unwrap_or_default();
+        let lock = if *lock == Locking::Dlock { String::new() } else { format!("-{}", lock.name()) };
         let plant = plant.iter().map(|bug| format!("-{bug}")).collect::<String>();
         PathBuf::from("target/chaos").join(format!("{}{lock}{plant}-{seed}", name(store(arguments))))
     })

@@ -117,7 +117,7 @@ impl Deployment for EtcdDeployment {
         // The fault before this one may have left an election behind.
         let leader = self.cluster.leader().await;
         let size = self.cluster.size();
-        let follower = (leader + 1 + usize::from(fault.choice % 2 == 0)) % size;
+        let follower = (leader + 1 + usize::from(fault.choice.is_multiple_of(2))) % size;
         let node = |member| self.cluster.node(member);
         match fault.kind.name {
             STOP | STOP_LEADER => {
