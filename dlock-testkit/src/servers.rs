@@ -2,16 +2,20 @@
 //!
 //! - [`redis`] and [`etcd`] give the one server that all tests of a process share: by URL
 //!   (`DLOCK_TEST_REDIS`, `DLOCK_TEST_ETCD`) or started from the installed binary. Keep tests apart by namespace.
-//! - [`Redis`] and [`Etcd`] are servers of the test's own, to stop, kill and restart; ask
-//!   [`Redis::installed`] first.
+//! - [`Redis`], [`Etcd`] and so on are servers of the test's own, to stop, kill and restart; ask
+//!   [`Redis::installed`] first. [`EtcdCluster`], [`RedisSentinel`] and so on are several that form
+//!   one service; each can be cut off from the others ([`Members`]).
 //! - Without a server both answer a [`Skip`], which prints itself past the test harness's capture;
 //!   naming the server in `DLOCK_REQUIRE` (`redis,etcd`) makes it a failure.
+//! - [`SmallDisk`] is a disk that can be filled up, for a server or a directory of the test's own.
 //! - [`Process`] is any other program, to stop, resume and kill: a client, say.
 //!
 //! Whatever is started here ends with the test process, however that ends: see [`Watchdog`].
 
+pub(crate) mod clock;
 mod consul;
 mod data_dir;
+mod disk;
 mod etcd;
 mod kind;
 mod members;
@@ -30,6 +34,7 @@ mod watchdog;
 mod zookeeper;
 
 pub use self::consul::{Consul, ConsulBuilder, ConsulCluster, ConsulClusterBuilder};
+pub use self::disk::SmallDisk;
 pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
 pub use self::members::Members;
 pub use self::node::Node;

@@ -136,8 +136,11 @@ mod tests {
     async fn take_turns_with(planted: &Planted, clients: [Box<dyn Connect>; 2]) {
         const TTL: Duration = Duration::from_secs(4);
         let namespace: Namespace = ClaimId::random().to_string().parse().unwrap();
-        let connect =
-            |client| Locks::builder(planted.into_client(client)).namespace(namespace.clone()).ttl(TTL).connect();
+        let connect = |client| {
+            let (requests, faults) = (Requests::default(), Faults::default());
+            let spoilt = Reach { client, requests, flaw: (planted.make)(), faults };
+            Locks::builder(spoilt).namespace(namespace.clone()).ttl(TTL).connect()
+        };
         let clients = futures::future::try_join_all(clients.map(connect)).await.unwrap();
         let owners = clients.iter().cycle().take(6).enumerate().map(|(number, locks)| async move {
             for turn in 0..10 {

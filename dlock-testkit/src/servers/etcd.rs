@@ -25,6 +25,7 @@ pub struct Etcd {
 pub struct EtcdBuilder {
     version: EtcdVersion,
     args: Vec<String>,
+    disk: Option<u64>,
 }
 
 impl Etcd {
@@ -84,6 +85,14 @@ impl EtcdBuilder {
         self
     }
 
+    /// Keeps the data on a disk of so many bytes; etcd writes its log in pieces of 64 MB, two at a
+    /// time. Ask [`SmallDisk::available`](super::SmallDisk::available) first.
+    #[must_use]
+    pub fn with_disk(mut self, bytes: u64) -> Self {
+        self.disk = Some(bytes);
+        self
+    }
+
     /// More arguments for the server, such as `["--quota-backend-bytes", "16777216"]`.
     #[must_use]
     pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
@@ -105,7 +114,7 @@ impl EtcdBuilder {
     /// When it does not start; the message has the end of its log.
     #[must_use]
     pub fn start_blocking(self) -> Etcd {
-        match Node::start(Member::alone(self.version, self.args)) {
+        match Node::start(Member::alone(self.version, self.args, self.disk)) {
             Ok(node) => Etcd { node: Arc::new(node) },
             Err(error) => panic!("etcd did not start: {error}"),
         }

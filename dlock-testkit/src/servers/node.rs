@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Output, Process, Watchdog, data_dir, ports};
+use super::{Output, Process, SmallDisk, Watchdog, data_dir, ports};
 
 /// How long a server may take to answer after its start, on a very busy machine.
 const START_BOUND: Duration = Duration::from_secs(60);
@@ -25,6 +25,10 @@ pub(crate) trait Recipe: std::fmt::Debug + Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// How many ports it listens on.
     fn port_count(&self) -> usize;
+    /// How large a disk it has to itself, which is mounted on [`Site::DATA`].
+    fn disk(&self) -> Option<u64> {
+        None
+    }
     /// Puts into its directory what it needs; before each start.
     fn furnish(&self, _site: &Site<'_>) -> io::Result<()> {
         Ok(())
@@ -47,6 +51,10 @@ impl Recipe for Box<dyn Recipe> {
 
     fn port_count(&self) -> usize {
         (**self).port_count()
+    }
+
+    fn disk(&self) -> Option<u64> {
+        (**self).disk()
     }
 
     fn furnish(&self, site: &Site<'_>) -> io::Result<()> {
@@ -75,6 +83,11 @@ pub(crate) struct Site<'a> {
     pub(crate) ports: &'a [u16],
 }
 
+impl Site<'_> {
+    /// The directory below that of the server for what it writes to a disk of its own.
+    pub(crate) const DATA: &'static str = "data";
+}
+
 /// A running server of any kind, with data and ports that survive its restarts.
 ///
 /// Ended and removed on drop, and also when the test process dies without dropping anything.
@@ -83,6 +96,8 @@ pub struct Node {
     process: Mutex<Option<Process>>,
     ports: Vec<u16>,
     recipe: Box<dyn Recipe>,
+    /// Before the directory that it is mounted in.
+    disk: Option<SmallDisk>,
     watchdog: Arc<Watchdog>,
     dir: TempDir,
 }
@@ -103,7 +118,10 @@ impl Node {
         let dir = data_dir::create(recipe.kind())?;
         let watchdog = Arc::new(Watchdog::start(Some(dir.path()))?);
         let ports = (0..recipe.port_count()).map(|_| ports::free_port()).collect();
-        Ok(Self { process: Mutex::new(None), ports, recipe: Box::new(recipe), watchdog, dir })
+        let data = dir.path().join(Site::DATA);
+        let disk = recipe.disk().map(|bytes| fs::create_dir(&data).and_then(|()| SmallDisk::over(&data, bytes)));
+        let disk = disk.transpose()?;
+        Ok(Self { process: Mutex::new(None), ports, recipe: Box::new(recipe), disk, watchdog, dir })
     }
 
     /// Its process id.
@@ -145,6 +163,22 @@ impl Node {
         if let Err(error) = self.launch().and_then(|()| self.wait_ready()) {
             panic!("{error}");
         }
+    }
+
+    /// Fills its disk up: no write that needs room succeeds.
+    ///
+    /// # Panics
+    /// When it has no disk of its own: the builder's `with_disk` gives it one.
+    pub fn fill_disk(&self) {
+        self.disk().fill();
+    }
+
+    /// Ends [`Node::fill_disk`].
+    ///
+    /// # Panics
+    /// When it has no disk of its own.
+    pub fn free_disk(&self) {
+        self.disk().free();
     }
 
     /// The last lines it printed.
@@ -200,6 +234,10 @@ impl Node {
     /// Its process id, unless it has been killed.
     pub(crate) fn running_pid(&self) -> Option<u32> {
         self.process().as_ref().map(Process::pid)
+    }
+
+    fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("the server has no disk of its own: start it with one")
     }
 
     fn site(&self) -> Site<'_> {

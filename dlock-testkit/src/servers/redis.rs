@@ -1,7 +1,6 @@
 //! A Redis server of the test's own.
 
 mod ask;
-mod clock;
 mod cluster;
 mod data_node;
 mod program;
@@ -17,7 +16,7 @@ pub use self::program::RedisProgram;
 pub use self::sentinel::{RedisSentinel, RedisSentinelBuilder};
 use super::kind::REDIS;
 use super::shared::blocking;
-use super::{Node, Skip};
+use super::{Node, Skip, clock};
 
 /// A running Redis server; what can be done with it is on [`Node`].
 #[derive(Debug)]
@@ -133,6 +132,13 @@ impl RedisBuilder {
     #[must_use]
     pub fn with_max_memory(self, bytes: u64) -> Self {
         self.with_args(["--maxmemory", &bytes.to_string(), "--maxmemory-policy", "noeviction"])
+    }
+
+    /// Keeps its files on a disk of so many bytes; ask [`SmallDisk::available`](super::SmallDisk::available) first.
+    #[must_use]
+    pub fn with_disk(mut self, bytes: u64) -> Self {
+        self.node.disk = Some(bytes);
+        self
     }
 
     /// Gives it a wall clock that can be stepped; ask [`Redis::can_step_clocks`] first.

@@ -7,13 +7,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// Reads process ids until the pipe from the test process closes, which happens however that
-/// process ends; then kills the last one's process group and removes the directory.
+/// process ends; then kills the last one's process group, unmounts what is mounted on the second
+/// directory, and removes the first one.
 /// The removal is repeated because a process that is dying may still be writing.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 pid=
 while read -r line; do pid=$line; done
 if [ -n "$pid" ]; then kill -s KILL -- "-$pid"; fi
+if [ -n "$2" ]; then umount -l -- "$2"; fi
 if [ -n "$1" ]; then
     for attempt in 1 2 3 4 5; do rm -rf -- "$1" && break; sleep 1; done
 fi
@@ -36,9 +38,19 @@ impl Watchdog {
     /// # Errors
     /// When no shell can be started.
     pub fn start(dir: Option<&Path>) -> io::Result<Self> {
+        Self::run(dir, None)
+    }
+
+    /// Watches this process, and unmounts after it what is mounted on `dir`; then removes that,
+    /// if it belongs to nobody else.
+    pub(crate) fn start_unmounting(dir: &Path, is_own: bool) -> io::Result<Self> {
+        Self::run(is_own.then_some(dir), Some(dir))
+    }
+
+    fn run(to_remove: Option<&Path>, to_unmount: Option<&Path>) -> io::Result<Self> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "dlock-watchdog"])
-            .arg(dir.unwrap_or(Path::new("")))
+            .args([to_remove, to_unmount].map(|dir| dir.unwrap_or(Path::new(""))))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

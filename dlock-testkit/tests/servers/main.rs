@@ -1,6 +1,7 @@
 //! The servers that tests start: they serve, keep their data, and never outlive the tests.
 
 mod consul;
+mod disk;
 mod etcd;
 mod left_behind;
 mod process;

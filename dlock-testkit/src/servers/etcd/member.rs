@@ -12,6 +12,7 @@ use crate::servers::probe;
 pub(super) struct Member {
     version: EtcdVersion,
     args: Vec<String>,
+    disk: Option<u64>,
     /// `None` for a cluster of one, which nobody else knows.
     place: Option<Place>,
 }
@@ -27,12 +28,12 @@ pub(super) struct Place {
 }
 
 impl Member {
-    pub(super) fn alone(version: EtcdVersion, args: Vec<String>) -> Self {
-        Self { version, args, place: None }
+    pub(super) fn alone(version: EtcdVersion, args: Vec<String>, disk: Option<u64>) -> Self {
+        Self { version, args, disk, place: None }
     }
 
     pub(super) fn of_cluster(version: EtcdVersion, args: Vec<String>, place: Place) -> Self {
-        Self { version, args, place: Some(place) }
+        Self { version, args, disk: None, place: Some(place) }
     }
 
     /// The place in the cluster. Alone, the name is that of the directory, which is random.
@@ -66,11 +67,15 @@ impl Recipe for Member {
         2
     }
 
+    fn disk(&self) -> Option<u64> {
+        self.disk
+    }
+
     fn command(&self, site: &Site<'_>) -> Command {
         let place = self.place(site);
         let (client, peer) = (url(site.ports[0]), url(site.ports[1]));
         let mut command = self.version.program().command();
-        command.current_dir(site.dir).args(["--name", &place.name(place.member), "--data-dir", "data"]);
+        command.current_dir(site.dir).args(["--name", &place.name(place.member), "--data-dir", Site::DATA]);
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer]);
         command.args(["--initial-advertise-peer-urls", &url(place.peers[place.member])]);

@@ -2,18 +2,23 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::RedisProgram;
 use super::ask::{ask, ask_all, has_line};
 use super::data_node::{DataNode, Place};
 use crate::servers::Node;
 use crate::servers::members::{Members, ask_each};
-use crate::servers::patience::until;
+use crate::servers::patience::{until, within};
 use crate::servers::shared::blocking;
 
 const PRIMARIES: usize = 3;
 const NODES: usize = 2 * PRIMARIES;
+/// How the list of as many shards begins.
+const SHARDS: &str = "*3\r\n";
 const SLOTS: usize = 16_384;
+/// How long nodes that were introduced may take to know each other, until it is tried again.
+const MEETING: Duration = Duration::from_secs(5);
 
 /// Three primaries and a replica of each, which takes over when its primary is gone for two
 /// seconds. At the start the first three of the six [`Members`] are the primaries, and the fourth
@@ -159,10 +164,10 @@ fn form(members: &Members) {
         let (first, end) = (index * SLOTS / PRIMARIES, (index + 1) * SLOTS / PRIMARIES);
         tell(node, &format!("CLUSTER ADDSLOTSRANGE {first} {}", end - 1));
     }
-    for ports in &members.relayed_ports()[1..] {
-        tell(&nodes[0], &format!("CLUSTER MEET 127.0.0.1 {} {}", ports[0], ports[1]));
-    }
-    until(|| all_say(nodes, "CLUSTER INFO", &format!("cluster_known_nodes:{NODES}")));
+    until(|| {
+        meet(members);
+        within(MEETING, || all_say(nodes, "CLUSTER INFO", &format!("cluster_known_nodes:{NODES}")))
+    });
     for (replica, primary) in nodes[PRIMARIES..].iter().zip(nodes.iter()) {
         let id = until(|| {
             ask(primary, "CLUSTER MYID")
@@ -174,6 +179,31 @@ fn form(members: &Members) {
     until(|| all_say(&nodes[..PRIMARIES], "INFO replication", "connected_slaves:1"));
     until(|| all_say(&nodes[PRIMARIES..], "INFO replication", "master_link_status:up"));
     until(|| is_ok(nodes));
+    until(|| is_settled(nodes));
+    nodes.iter().for_each(|node| tell(node, "CLUSTER SAVECONFIG"));
+}
+
+/// Whether all nodes count each replica to the shard of its primary. Valkey 8.0 writes down what
+/// it knows before that as well, and then refuses to start with it.
+fn is_settled(nodes: &[Arc<Node>]) -> Result<(), String> {
+    let answers = ask_all(nodes, "CLUSTER SHARDS");
+    let is_settled = |answer: &Option<String>| answer.as_ref().is_some_and(|answer| answer.starts_with(SHARDS));
+    answers
+        .into_iter()
+        .find(|answer| !is_settled(answer))
+        .map_or(Ok(()), |answer| Err(format!("the shards are {answer:?}")))
+}
+
+/// Makes the first node and the others known to each other. A node forgets another that does not
+/// answer it within the node timeout, as on a busy machine; so each is told, and told again.
+fn meet(members: &Members) {
+    let nodes = members.nodes();
+    let ports = members.relayed_ports();
+    let introduce = |to: &Node, ports: &[u16]| tell(to, &format!("CLUSTER MEET 127.0.0.1 {} {}", ports[0], ports[1]));
+    for (node, own) in nodes.iter().zip(ports).skip(1) {
+        introduce(&nodes[0], own);
+        introduce(node, &ports[0]);
+    }
 }
 
 /// Repeats a command until it is obeyed.

@@ -5,8 +5,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
+use super::RedisProgram;
 use super::ask::exchange;
-use super::{RedisProgram, clock};
+use crate::servers::clock;
 use crate::servers::node::{Recipe, Site};
 
 /// Where sentinels make a server write down whom it follows.
@@ -20,6 +21,7 @@ pub(super) struct DataNode {
     pub(super) is_append_only: bool,
     pub(super) password: Option<String>,
     pub(super) has_own_clock: bool,
+    pub(super) disk: Option<u64>,
     pub(super) place: Place,
 }
 
@@ -79,6 +81,10 @@ impl Recipe for DataNode {
         if matches!(self.place, Place::Cluster { .. }) { 2 } else { 1 }
     }
 
+    fn disk(&self) -> Option<u64> {
+        self.disk
+    }
+
     fn furnish(&self, site: &Site<'_>) -> io::Result<()> {
         let config = site.dir.join(CONFIG);
         if let Place::Watched { primary, .. } = self.place
@@ -95,7 +101,8 @@ impl Recipe for DataNode {
         if matches!(self.place, Place::Watched { .. }) {
             command.arg(CONFIG);
         }
-        command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", "", "--dir", "."]);
+        command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", ""]);
+        command.args(["--dir", if self.disk.is_some() { Site::DATA } else { "." }]);
         if self.is_append_only {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }

@@ -1,7 +1,7 @@
-//! A wall clock that a test can step, for one server.
+//! A wall clock that a test can step, for one process: a server, or a client.
 //!
-//! A small library (`clock.c`), compiled into the server's directory and preloaded, shifts what
-//! the server reads by an offset that it finds in a file.
+//! A small library (`clock.c`), compiled into a directory of that process's own and preloaded,
+//! shifts what the process reads by an offset that it finds in a file.
 
 use std::fs;
 use std::io;
@@ -9,24 +9,29 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::servers::Skip;
-use crate::servers::programs::Program;
+use super::Skip;
+use super::programs::Program;
 
 const SOURCE: &str = include_str!("clock.c");
 const COMPILER: Program = Program::Installed("cc");
 /// Tells the library where the offset is.
 const VARIABLE: &str = "DLOCK_CLOCK";
 
-/// Whether the library can be compiled here.
-pub(super) fn installed() -> Result<(), Skip> {
-    match COMPILER.path() {
-        Some(_) => Ok(()),
-        None => Err(Skip::unless_required("cc", format!("{}, so no clock can be stepped", COMPILER.missing()))),
+/// Whether the library can be compiled here and has an effect.
+pub(crate) fn can_be_stepped() -> bool {
+    cfg!(target_os = "linux") && COMPILER.path().is_some()
+}
+
+/// [`can_be_stepped`], for a test that does not run without it.
+pub(crate) fn installed() -> Result<(), Skip> {
+    match can_be_stepped() {
+        true => Ok(()),
+        false => Err(Skip::unless_required("cc", format!("{}, so no clock can be stepped", COMPILER.missing()))),
     }
 }
 
 /// Compiles the library into `dir`, unless it is there.
-pub(super) fn furnish(dir: &Path) -> io::Result<()> {
+pub(crate) fn furnish(dir: &Path) -> io::Result<()> {
     if library(dir).exists() {
         return Ok(());
     }
@@ -41,12 +46,12 @@ pub(super) fn furnish(dir: &Path) -> io::Result<()> {
 }
 
 /// Makes the program take its time from the library.
-pub(super) fn preload(command: &mut Command, dir: &Path) {
+pub(crate) fn preload(command: &mut Command, dir: &Path) {
     command.env("LD_PRELOAD", library(dir)).env(VARIABLE, offset(dir));
 }
 
-/// Moves the clock of the server in `dir` by so many microseconds from where it stands.
-pub(super) fn step(dir: &Path, micros: i64) -> io::Result<()> {
+/// Moves the clock of the process that reads it in `dir` by so many microseconds from where it stands.
+pub(crate) fn step(dir: &Path, micros: i64) -> io::Result<()> {
     let file = fs::File::options().read(true).write(true).open(offset(dir))?;
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, 0)?;
