@@ -31,8 +31,6 @@ use dlock_core::{
     NamePrefix, Page, Queue, Renewal, Requested, Result, Why, Withdrawn,
 };
 
-pub use crate::reach::with_flaw;
-
 /// A defect: overrides what it breaks of the contract. One value is shared by all clients of a
 /// case, so that it may remember what one did and spoil it for another.
 #[async_trait]

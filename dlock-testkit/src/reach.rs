@@ -74,12 +74,6 @@ impl Connect for Reach {
     }
 }
 
-/// The client, with a defect laid over it.
-#[must_use]
-pub fn with_flaw(client: Box<dyn Connect>, flaw: Arc<dyn Flaw>) -> Box<dyn Connect> {
-    Box::new(Reach { client, requests: Requests::default(), flaw, faults: Faults::default() })
-}
-
 #[derive(Debug)]
 struct Reached {
     inner: Arc<dyn LockBackend>,

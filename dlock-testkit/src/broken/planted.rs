@@ -16,6 +16,8 @@ mod wrong_token;
 
 use std::sync::Arc;
 
+use dlock_core::Connect;
+
 pub use self::absent_is_final::AbsentIsFinal;
 pub use self::clock_after_reply::ClockAfterReply;
 pub use self::delete_without_compare::DeleteWithoutCompare;
@@ -23,7 +25,8 @@ pub use self::grant_extends_validity::GrantExtendsValidity;
 pub use self::no_recheck_after_wake::NoRecheckAfterWake;
 pub use self::release_by_object::ReleaseByObject;
 pub use self::wrong_token::WrongToken;
-use crate::Flaw;
+use crate::reach::{Reach, Requests};
+use crate::{Faults, Flaw};
 
 /// A bug that a chaos run must catch.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,15 @@ pub struct Planted {
     pub about: &'static str,
     /// Makes it, once per process.
     pub make: fn() -> Arc<dyn Flaw>,
+}
+
+impl Planted {
+    /// A client with the bug in it.
+    #[must_use]
+    pub fn plant(&self, client: Box<dyn Connect>) -> Box<dyn Connect> {
+        let (requests, faults) = (Requests::default(), Faults::default());
+        Box::new(Reach { client, requests, flaw: (self.make)(), faults })
+    }
 }
 
 /// All of them.
@@ -86,11 +98,9 @@ mod tests {
     use std::time::Duration;
 
     use dlock_core::memory::Memory;
-    use dlock_core::{ClaimId, Connect, Locks, Namespace};
+    use dlock_core::{ClaimId, Locks, Namespace};
 
     use super::*;
-    use crate::Faults;
-    use crate::reach::{Reach, Requests};
 
     #[test]
     fn each_is_found_by_its_name() {
@@ -136,11 +146,7 @@ mod tests {
     async fn take_turns_with(planted: &Planted, clients: [Box<dyn Connect>; 2]) {
         const TTL: Duration = Duration::from_secs(4);
         let namespace: Namespace = ClaimId::random().to_string().parse().unwrap();
-        let connect = |client| {
-            let (requests, faults) = (Requests::default(), Faults::default());
-            let spoilt = Reach { client, requests, flaw: (planted.make)(), faults };
-            Locks::builder(spoilt).namespace(namespace.clone()).ttl(TTL).connect()
-        };
+        let connect = |client| Locks::builder(planted.plant(client)).namespace(namespace.clone()).ttl(TTL).connect();
         let clients = futures::future::try_join_all(clients.map(connect)).await.unwrap();
         let owners = clients.iter().cycle().take(6).enumerate().map(|(number, locks)| async move {
             for turn in 0..10 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use dlock_core::{Connect, Error, ErrorKind, Locks, Result};
-use dlock_testkit::broken::{planted, with_flaw};
+use dlock_testkit::broken::planted;
 use dlock_testkit::chaos::{DlockLocker, Locker, WorkerConfig};
 use dlock_testkit::stores;
 
@@ -50,7 +50,7 @@ async fn dlock(config: &WorkerConfig) -> Result<DlockLocker> {
         None => client,
         Some(name) => {
             let unknown = || Error::new(ErrorKind::InvalidInput, format!("no bug is called {name}"));
-            with_flaw(client, (planted::find(name).ok_or_else(unknown)?.make)())
+            planted::find(name).ok_or_else(unknown)?.plant(client)
         }
     };
     let locks = Locks::builder(client)
