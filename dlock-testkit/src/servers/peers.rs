@@ -20,12 +20,11 @@ use tokio::runtime;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use self::dialler::Diallers;
 use super::{Node, ports};
 
 /// As much as is read at once.
 const BUFFER: usize = 16 * 1024;
-/// How many diallers are looked up at the same time.
-const LOOKUPS: usize = 2;
 /// How long a dialler is kept waiting for a member that does not listen.
 const DIAL_BOUND: Duration = Duration::from_secs(10);
 /// Before connections are accepted again after that failed, as when there are too many open files.
@@ -59,7 +58,7 @@ struct Relay {
     listener: TcpListener,
     member: usize,
     target: SocketAddr,
-    nodes: Arc<[Arc<Node>]>,
+    diallers: Arc<Diallers>,
     links: watch::Receiver<Links>,
 }
 
@@ -79,8 +78,9 @@ impl Relays {
     /// Serves from now on: the relays of each member stand for the first ones of `relayed` among
     /// its ports.
     pub(crate) fn serve(self, nodes: Arc<[Arc<Node>]>, relayed: &[usize]) -> io::Result<Peers> {
+        let diallers = Arc::new(Diallers::new(nodes.clone()));
         let (links, _) = watch::channel(Links::default());
-        let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LOOKUPS).build()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build()?;
         {
             let _inside = runtime.enter();
             for (member, listeners) in self.listeners.into_iter().enumerate() {
@@ -88,7 +88,8 @@ impl Relays {
                     let Some(target) = nodes[member].behind_relay(*port) else { continue };
                     listener.set_nonblocking(true)?;
                     let listener = TcpListener::from_std(listener)?;
-                    let relay = Relay { listener, member, target, nodes: nodes.clone(), links: links.subscribe() };
+                    let relay =
+                        Relay { listener, member, target, diallers: diallers.clone(), links: links.subscribe() };
                     runtime.spawn(relay.run());
                 }
             }
@@ -176,9 +177,9 @@ impl Relay {
     /// The member that dialled. The member itself stands for everybody who is no member: nothing
     /// parts it from itself.
     async fn dialler(&self, from: SocketAddr, here: SocketAddr) -> io::Result<usize> {
-        let nodes = self.nodes.clone();
-        // The kernel takes milliseconds to print its tables: nothing else waits for it.
-        let found = tokio::task::spawn_blocking(move || dialler::find(from, here, &nodes)).await;
+        let (diallers, accepted) = (self.diallers.clone(), Instant::now().into_std());
+        // It takes milliseconds: what is relayed does not wait for it.
+        let found = tokio::task::spawn_blocking(move || diallers.find(from, here, accepted)).await;
         Ok(found.map_err(io::Error::other)?.unwrap_or(self.member))
     }
 }

@@ -1,26 +1,65 @@
 //! Who is at the other end of a connection within this machine.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::servers::Node;
 
-/// The member whose process dialled from `from` to `to`; `None` for anybody else.
-pub(super) fn find(from: SocketAddr, to: SocketAddr, nodes: &[Arc<Node>]) -> Option<usize> {
-    let inode = socket_inode(from, to)?;
-    let socket = format!("socket:[{inode}]");
-    nodes.iter().position(|node| node.running_pid().is_some_and(|pid| has_open(pid, &socket)))
+/// Finds the members that dialled.
+#[derive(Debug)]
+pub(super) struct Diallers {
+    nodes: Arc<[Arc<Node>]>,
+    last: Mutex<Option<Snapshot>>,
+}
+
+/// All connections of this machine at one moment. The kernel takes milliseconds to print them, so
+/// all who ask at the same time share one.
+#[derive(Debug)]
+struct Snapshot {
+    begun: Instant,
+    tables: String,
+    /// Which member has which socket open.
+    sockets: HashMap<String, usize>,
+}
+
+impl Diallers {
+    pub(super) fn new(nodes: Arc<[Arc<Node>]>) -> Self {
+        Self { nodes, last: Mutex::new(None) }
+    }
+
+    /// The member whose process dialled from `from` to `to`, a connection that was accepted before
+    /// `accepted`; `None` for anybody else.
+    pub(super) fn find(&self, from: SocketAddr, to: SocketAddr, accepted: Instant) -> Option<usize> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = match last.take().filter(|snapshot| snapshot.begun >= accepted) {
+            Some(snapshot) => last.insert(snapshot),
+            None => last.insert(Snapshot::take(&self.nodes)),
+        };
+        snapshot.sockets.get(socket_inode(&snapshot.tables, from, to)?).copied()
+    }
+}
+
+impl Snapshot {
+    fn take(nodes: &[Arc<Node>]) -> Self {
+        let begun = Instant::now();
+        let tables = tables();
+        let sockets = nodes.iter().enumerate().filter_map(|(member, node)| Some((member, node.running_pid()?)));
+        let sockets = sockets.flat_map(|(member, pid)| sockets_of(pid).into_iter().map(move |inode| (inode, member)));
+        Self { begun, tables, sockets: sockets.collect() }
+    }
+}
+
+/// Some programs use IPv6 sockets for IPv4 addresses.
+fn tables() -> String {
+    ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default()).concat()
 }
 
 /// The socket that is bound to `local` and connected to `remote`.
-fn socket_inode(local: SocketAddr, remote: SocketAddr) -> Option<String> {
-    // Some programs use IPv6 sockets for IPv4 addresses.
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
-        let table = fs::read_to_string(table).ok()?;
-        table.lines().find_map(|line| inode_in(line, local, remote).map(str::to_owned))
-    })
+fn socket_inode(tables: &str, local: SocketAddr, remote: SocketAddr) -> Option<&str> {
+    tables.lines().find_map(|line| inode_in(line, local, remote))
 }
 
 /// The inode in one line of the kernel's table (proc_net(5)), if it is that of this connection.
@@ -39,9 +78,14 @@ fn in_table(addr: SocketAddr) -> Option<String> {
     Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(addr.ip().octets()), addr.port()))
 }
 
-fn has_open(pid: u32, socket: &str) -> bool {
-    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == Path::new(socket)))
+/// The inodes of the sockets that a process has open.
+fn sockets_of(pid: u32) -> Vec<String> {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let inode = |file: fs::DirEntry| {
+        let target = fs::read_link(file.path()).ok()?;
+        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+    };
+    files.flatten().filter_map(inode).collect()
 }
 
 #[cfg(test)]
@@ -55,10 +99,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (from, to) = (dialled.local_addr().unwrap(), dialled.peer_addr().unwrap());
-        let inode = socket_inode(from, to).expect("the kernel knows the connection");
-        assert!(has_open(std::process::id(), &format!("socket:[{inode}]")));
-        assert_ne!(socket_inode(to, from), Some(inode), "the accepting end is another socket");
-        assert!(!has_open(1, "socket:[0]"));
+        let tables = tables();
+        let inode = socket_inode(&tables, from, to).expect("the kernel knows the connection");
+        assert!(sockets_of(std::process::id()).iter().any(|socket| socket == inode));
+        assert_ne!(socket_inode(&tables, to, from), Some(inode), "the accepting end is another socket");
     }
 
     #[test]
