@@ -245,3 +245,19 @@ fn bind() -> io::Result<StdListener> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_joined_unless_either_is_isolated_or_the_two_are_cut() {
+        let mut links = Links::default();
+        assert!(links.join((0, 2)));
+        links.cut.insert(pair(2, 0));
+        assert!(!links.join((0, 2)) && !links.join((2, 0)) && links.join((0, 1)));
+        links.isolated.insert(1);
+        assert!(!links.join((0, 1)) && !links.join((2, 1)));
+        assert!(links.join((1, 1)), "clients count as the member itself");
+    }
+}
