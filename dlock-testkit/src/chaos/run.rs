@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
                 None
             }
             Aim::Lines(line) => {
-                let delay = self.settings.ttl.mul_f64(0.1 + (choice % 64) as f64 / 100.0);
+                let delay = self.settings.ttl.mul_f64(0.3 + (choice % 64) as f64 / 90.0);
                 fleet.chosen(choice).lines.spoil(line, delay);
                 None
             }

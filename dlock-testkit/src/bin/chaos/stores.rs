@@ -8,7 +8,10 @@ mod redis;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use dlock_testkit::chaos::Deployment;
+use dlock_testkit::chaos::{Aim, Deployment, Kind};
+
+/// Nothing more can be written where the store keeps its data.
+const FILL_DISK: Kind = Kind { name: "fill disk", aim: Aim::Servers, breaks_exclusion: false };
 
 /// A store, with its servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
 use dlock_testkit::chaos::{Aim, Aimed, Deployment, Kind};
-use dlock_testkit::servers::{Etcd, EtcdCluster, Node};
+use dlock_testkit::servers::{Etcd, EtcdCluster, Node, SmallDisk};
 use dlock_testkit::stores;
 use etcd_client::Client;
 
+use super::FILL_DISK;
 use super::entries::Entries;
 
 const STOP: &str = "stop server";
@@ -23,6 +24,9 @@ const ISOLATE_FOLLOWER: &str = "isolate follower";
 const STOP_MAJORITY: &str = "stop majority";
 const REVOKE_LEASES: &str = "revoke leases";
 
+/// How much the disk of a single member takes: its log is allocated in pieces of 64 MB.
+const DISK: u64 = 512 << 20;
+
 #[derive(Debug)]
 pub(super) struct EtcdDeployment {
     cluster: Cluster,
@@ -33,13 +37,17 @@ pub(super) struct EtcdDeployment {
 
 #[derive(Debug)]
 enum Cluster {
-    One(Etcd),
+    /// With a disk that can be filled, or without.
+    One(Etcd, bool),
     Three(EtcdCluster),
 }
 
 impl EtcdDeployment {
     pub(super) async fn start_one() -> Self {
-        Self::of(Cluster::One(Etcd::start().await))
+        let has_disk = SmallDisk::available().is_ok();
+        let builder = Etcd::builder();
+        let builder = if has_disk { builder.with_disk(DISK) } else { builder };
+        Self::of(Cluster::One(builder.start().await, has_disk))
     }
 
     pub(super) async fn start_three() -> Self {
@@ -75,7 +83,7 @@ impl EtcdDeployment {
 impl Deployment for EtcdDeployment {
     fn store(&self) -> &str {
         match self.cluster {
-            Cluster::One(_) => "etcd",
+            Cluster::One(..) => "etcd",
             Cluster::Three(_) => "etcd-3",
         }
     }
@@ -96,7 +104,7 @@ impl Deployment for EtcdDeployment {
     fn kinds(&self) -> Vec<Kind> {
         let kind = |name| Kind { name, aim: Aim::Servers, breaks_exclusion: false };
         let own: &[&str] = match self.cluster {
-            Cluster::One(_) => &[STOP, RESTART],
+            Cluster::One(..) => &[STOP, RESTART],
             Cluster::Three(_) => &[
                 STOP_LEADER,
                 KILL_LEADER,
@@ -108,6 +116,7 @@ impl Deployment for EtcdDeployment {
             ],
         };
         let mut kinds: Vec<Kind> = own.iter().copied().map(kind).collect();
+        kinds.extend(matches!(self.cluster, Cluster::One(_, true)).then_some(FILL_DISK));
         kinds.push(Kind { name: REVOKE_LEASES, aim: Aim::ServersOnce, breaks_exclusion: true });
         kinds.extend(Entries::kinds());
         kinds
@@ -120,6 +129,10 @@ impl Deployment for EtcdDeployment {
         let follower = (leader + 1 + usize::from(fault.choice.is_multiple_of(2))) % size;
         let node = |member| self.cluster.node(member);
         match fault.kind.name {
+            _ if fault.kind == FILL_DISK => {
+                self.hit(&[leader]);
+                node(leader).fill_disk();
+            }
             STOP | STOP_LEADER => {
                 self.hit(&[leader]);
                 node(leader).stop();
@@ -160,6 +173,11 @@ impl Deployment for EtcdDeployment {
     async fn end(&self, fault: &Aimed) {
         for member in self.was_hit() {
             match fault.kind.name {
+                // It has ended when it could not write.
+                _ if fault.kind == FILL_DISK => {
+                    self.cluster.node(member).free_disk();
+                    self.cluster.restart(member).await;
+                }
                 RESTART | KILL_LEADER | KILL_FOLLOWER => self.cluster.restart(member).await,
                 ISOLATE_LEADER | ISOLATE_FOLLOWER => self.cluster.rejoin(member),
                 _ => self.cluster.node(member).resume(),
@@ -176,28 +194,28 @@ impl Deployment for EtcdDeployment {
 impl Cluster {
     fn url(&self) -> String {
         match self {
-            Self::One(one) => one.url(),
+            Self::One(one, _) => one.url(),
             Self::Three(three) => three.url(),
         }
     }
 
     fn endpoints(&self) -> Vec<String> {
         match self {
-            Self::One(one) => vec![one.endpoint()],
+            Self::One(one, _) => vec![one.endpoint()],
             Self::Three(three) => three.endpoints(),
         }
     }
 
     fn size(&self) -> usize {
         match self {
-            Self::One(_) => 1,
+            Self::One(..) => 1,
             Self::Three(three) => three.count(),
         }
     }
 
     fn node(&self, member: usize) -> &Node {
         match self {
-            Self::One(one) => one,
+            Self::One(one, _) => one,
             Self::Three(three) => three.node(member),
         }
     }
@@ -205,7 +223,7 @@ impl Cluster {
     /// The member that leads, once there is one.
     async fn leader(&self) -> usize {
         match self {
-            Self::One(_) => 0,
+            Self::One(..) => 0,
             Self::Three(three) => three.wait_for_leader(None).await,
         }
     }
@@ -224,7 +242,7 @@ impl Cluster {
 
     async fn restart(&self, member: usize) {
         match self {
-            Self::One(one) => one.restart().await,
+            Self::One(one, _) => one.restart().await,
             Self::Three(three) => three.restart(member).await,
         }
     }

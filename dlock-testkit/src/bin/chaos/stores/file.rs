@@ -5,24 +5,44 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
 use dlock_testkit::chaos::{Aimed, Deployment, Kind};
+use dlock_testkit::servers::SmallDisk;
 use dlock_testkit::stores;
 use tempfile::TempDir;
 
+use super::FILL_DISK;
 use super::entries::Entries;
+
+/// How much the disk takes.
+const DISK: u64 = 16 << 20;
 
 #[derive(Debug)]
 pub(super) struct FileDeployment {
     url: String,
     entries: Entries,
-    _dir: TempDir,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// On a disk of its own, which can be filled.
+    Disk(SmallDisk),
+    /// Where no disk can be mounted.
+    Dir(TempDir),
 }
 
 impl FileDeployment {
     pub(super) fn start() -> Self {
-        let dir = TempDir::new().expect("there is a place for temporary files");
-        let url = format!("file://{}", dir.path().display());
+        let place = match SmallDisk::available() {
+            Ok(()) => Place::Disk(SmallDisk::new(DISK).expect("this machine mounts disks")),
+            Err(_) => Place::Dir(TempDir::new().expect("there is a place for temporary files")),
+        };
+        let path = match &place {
+            Place::Disk(disk) => disk.path(),
+            Place::Dir(dir) => dir.path(),
+        };
+        let url = format!("file://{}/locks", path.display());
         let entries = Entries::of(stores::open(&url).expect("a url of a directory"));
-        Self { url, entries, _dir: dir }
+        Self { url, entries, place }
     }
 }
 
@@ -45,15 +65,25 @@ impl Deployment for FileDeployment {
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        Entries::kinds().to_vec()
+        let disk = matches!(self.place, Place::Disk(_)).then_some(FILL_DISK);
+        disk.into_iter().chain(Entries::kinds()).collect()
     }
 
     async fn begin(&self, fault: &Aimed) -> String {
-        self.entries.begin(fault).await
+        match &self.place {
+            Place::Disk(disk) if fault.kind == FILL_DISK => {
+                disk.fill();
+                "the directory".to_owned()
+            }
+            _ => self.entries.begin(fault).await,
+        }
     }
 
     async fn end(&self, fault: &Aimed) {
-        self.entries.end(fault).await;
+        match &self.place {
+            Place::Disk(disk) if fault.kind == FILL_DISK => disk.free(),
+            _ => self.entries.end(fault).await,
+        }
     }
 
     async fn entries(&self, namespace: &Namespace) -> Option<u64> {

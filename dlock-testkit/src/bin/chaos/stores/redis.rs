@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
 use dlock_testkit::chaos::{Aim, Aimed, Deployment, Kind};
-use dlock_testkit::servers::Redis;
+use dlock_testkit::servers::{Redis, SmallDisk};
 use dlock_testkit::stores;
 
+use super::FILL_DISK;
 use super::entries::Entries;
 
 const STOP: &str = "stop server";
@@ -18,6 +19,9 @@ const FORGET_SCRIPTS: &str = "forget scripts";
 const CLOCK_AHEAD: &str = "step clock ahead";
 const CLOCK_BACK: &str = "step clock back";
 
+/// How much its disk takes.
+const DISK: u64 = 64 << 20;
+
 /// How far the server's clock is stepped: past any ttl.
 const STEP: Duration = Duration::from_secs(60);
 
@@ -25,6 +29,7 @@ const STEP: Duration = Duration::from_secs(60);
 pub(super) struct RedisDeployment {
     server: Redis,
     has_steppable_clock: bool,
+    has_disk: bool,
     entries: Entries,
 }
 
@@ -33,9 +38,11 @@ impl RedisDeployment {
         let has_steppable_clock = Redis::can_step_clocks().is_ok();
         let builder = Redis::builder().append_only();
         let builder = if has_steppable_clock { builder.with_steppable_clock() } else { builder };
+        let has_disk = SmallDisk::available().is_ok();
+        let builder = if has_disk { builder.with_disk(DISK) } else { builder };
         let server = builder.start().await;
         let entries = Entries::of(stores::open(&server.url()).expect("the server's url is good"));
-        Self { server, has_steppable_clock, entries }
+        Self { server, has_steppable_clock, has_disk, entries }
     }
 
     async fn run(&self, command: &[&str]) {
@@ -76,12 +83,14 @@ impl Deployment for RedisDeployment {
             let step = |name| Kind { name, aim: Aim::Servers, breaks_exclusion: true };
             kinds.extend([step(CLOCK_AHEAD), step(CLOCK_BACK)]);
         }
+        kinds.extend(self.has_disk.then_some(FILL_DISK));
         kinds.extend(Entries::kinds());
         kinds
     }
 
     async fn begin(&self, fault: &Aimed) -> String {
         match fault.kind.name {
+            _ if fault.kind == FILL_DISK => self.server.fill_disk(),
             STOP => self.server.stop(),
             RESTART => self.server.kill(),
             KILL_CONNECTIONS => self.run(&["CLIENT", "KILL", "SKIPME", "yes"]).await,
@@ -95,6 +104,11 @@ impl Deployment for RedisDeployment {
 
     async fn end(&self, fault: &Aimed) {
         match fault.kind.name {
+            // It has ended when it could not write.
+            _ if fault.kind == FILL_DISK => {
+                self.server.free_disk();
+                self.server.restart().await;
+            }
             STOP => self.server.resume(),
             RESTART => self.server.restart().await,
             CLOCK_AHEAD => self.server.step_clock_back(STEP),
