@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::node::Recipe;
-use super::peers::{Peers, Relays};
+use super::peers::{Peers, Proxies, Relays};
 use super::shared::blocking;
 use super::{Node, node};
 
@@ -21,7 +21,7 @@ pub struct Members {
     peers: Peers,
     nodes: Arc<[Arc<Node>]>,
     /// The ports at which members know each other.
-    relayed_ports: Vec<Vec<u16>>,
+    peer_ports: Vec<Vec<u16>>,
 }
 
 impl Members {
@@ -35,14 +35,27 @@ impl Members {
     ) -> io::Result<Self> {
         node::with_other_ports(|| {
             let relays = Relays::bind(count, relayed.len())?;
-            let ports = relays.ports()?;
-            let nodes: Arc<[Arc<Node>]> = (0..count)
-                .map(|member| Node::prepare(recipe(member, &ports)).map(Arc::new))
-                .collect::<io::Result<_>>()?;
+            let peer_ports = relays.ports()?;
+            let nodes = prepare(count, |member| recipe(member, &peer_ports))?;
             let peers = relays.serve(nodes.clone(), relayed)?;
-            let members = Self { peers, nodes, relayed_ports: ports };
-            members.launch()?;
-            Ok(members)
+            Self { peers, nodes, peer_ports }.launched()
+        })
+    }
+
+    /// As [`Members::start`], for servers that dial their peers by a SOCKS proxy, if told to.
+    /// `recipe` makes the one for a member from the ports at which members are to listen for each
+    /// other, `each` by member, and from the address of this member's proxy.
+    pub(crate) fn start_by_proxy<R: Recipe>(
+        count: usize,
+        each: usize,
+        mut recipe: impl FnMut(usize, &[Vec<u16>], SocketAddr) -> R,
+    ) -> io::Result<Self> {
+        node::with_other_ports(|| {
+            let proxies = Proxies::bind(count, each)?;
+            let (addrs, peer_ports) = (proxies.addrs()?, proxies.peer_ports().to_vec());
+            let nodes = prepare(count, |member| recipe(member, &peer_ports, addrs[member]))?;
+            let peers = proxies.serve()?;
+            Self { peers, nodes, peer_ports }.launched()
         })
     }
 
@@ -123,13 +136,14 @@ impl Members {
         &self.nodes
     }
 
-    /// The ports at which they know each other: by member, then by relayed port.
-    pub(crate) fn relayed_ports(&self) -> &[Vec<u16>] {
-        &self.relayed_ports
+    /// The ports at which they know each other, by member.
+    pub(crate) fn peer_ports(&self) -> &[Vec<u16>] {
+        &self.peer_ports
     }
 
-    fn launch(&self) -> io::Result<()> {
-        launch(&self.nodes)
+    fn launched(self) -> io::Result<Self> {
+        launch(&self.nodes)?;
+        Ok(self)
     }
 }
 
@@ -141,6 +155,10 @@ pub(crate) fn ask_each<T: Send>(nodes: &[Arc<Node>], ask: impl Fn(&Node) -> Opti
         let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(|| ask(node))).collect();
         asked.into_iter().map(|answer| answer.join().unwrap_or_default()).collect()
     })
+}
+
+fn prepare<R: Recipe>(count: usize, mut recipe: impl FnMut(usize) -> R) -> io::Result<Arc<[Arc<Node>]>> {
+    (0..count).map(|member| Node::prepare(recipe(member)).map(Arc::new)).collect()
 }
 
 /// Starts them together, for none may serve before the others run.

@@ -119,7 +119,7 @@ impl ConsulClusterBuilder {
             Member::of_cluster(self.args.clone(), Place { member, peers })
         });
         let members = started.unwrap_or_else(|error| panic!("the Consul cluster did not start: {error}"));
-        let raft_addrs = members.relayed_ports().iter().map(|ports| format!("127.0.0.1:{}", ports[0])).collect();
+        let raft_addrs = members.peer_ports().iter().map(|ports| format!("127.0.0.1:{}", ports[0])).collect();
         ConsulCluster { members, raft_addrs }
     }
 }

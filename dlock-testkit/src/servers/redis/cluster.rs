@@ -198,7 +198,7 @@ fn is_settled(nodes: &[Arc<Node>]) -> Result<(), String> {
 /// answer it within the node timeout, as on a busy machine; so each is told, and told again.
 fn meet(members: &Members) {
     let nodes = members.nodes();
-    let ports = members.relayed_ports();
+    let ports = members.peer_ports();
     let introduce = |to: &Node, ports: &[u16]| tell(to, &format!("CLUSTER MEET 127.0.0.1 {} {}", ports[0], ports[1]));
     for (node, own) in nodes.iter().zip(ports).skip(1) {
         introduce(&nodes[0], own);

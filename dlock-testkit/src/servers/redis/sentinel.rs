@@ -145,7 +145,7 @@ impl RedisSentinelBuilder {
         let ids: Vec<String> = (0..SENTINELS).map(|_| random_id()).collect();
         let started = Members::start(SERVERS + SENTINELS, &[0], |member, ports| self.recipe(member, ports, &ids));
         let members = started.unwrap_or_else(|error| panic!("redis under sentinel did not start: {error}"));
-        let announced = members.relayed_ports()[..SERVERS].iter().map(|of_one| of_one[0]).collect();
+        let announced = members.peer_ports()[..SERVERS].iter().map(|of_one| of_one[0]).collect();
         until(|| is_formed(members.nodes()));
         RedisSentinel { members, announced }
     }

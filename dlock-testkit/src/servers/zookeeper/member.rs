@@ -29,8 +29,10 @@ pub(super) struct Member {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) member: usize,
-    /// The ports at which members know each other: for the leader's data, and for elections.
+    /// The ports at which members listen for each other: for the leader's data, and for elections.
     pub(super) peers: Vec<Vec<u16>>,
+    /// By which it dials them.
+    pub(super) proxy: SocketAddr,
 }
 
 impl Member {
@@ -53,12 +55,7 @@ impl Member {
             self.tick.0.as_millis(),
         );
         for (member, ports) in self.place.iter().flat_map(|place| place.peers.iter().enumerate()) {
-            let is_own = self.place.as_ref().is_some_and(|place| place.member == member);
-            // A member tells its own address to others, who dial it instead of the one that they
-            // have been given, unless it is this one (QuorumCnxManager.InitialMessage).
-            let host = if is_own { "0.0.0.0" } else { "127.0.0.1" };
-            let ports = if is_own { &site.ports[1..] } else { ports };
-            let _ = writeln!(config, "server.{}={host}:{}:{}", member + 1, ports[0], ports[1]);
+            let _ = writeln!(config, "server.{}=127.0.0.1:{}:{}", member + 1, ports[0], ports[1]);
         }
         config
     }
@@ -69,9 +66,9 @@ impl Recipe for Member {
         "zookeeper"
     }
 
-    /// One for clients, one for the leader's data, and one for elections.
+    /// The one for clients: those for peers are chosen for all members together.
     fn port_count(&self) -> usize {
-        3
+        1
     }
 
     fn furnish(&self, site: &Site<'_>) -> io::Result<()> {
@@ -92,6 +89,9 @@ impl Recipe for Member {
         command.arg("-Dzookeeper.cnxTimeout=1000");
         // In ms: in an election, what was lost on a cut connection is sent again, ever less often.
         command.arg("-Dzookeeper.fastleader.maxNotificationInterval=1000");
+        if let Some(place) = &self.place {
+            command.args(by_proxy(place.proxy));
+        }
         command.args(["org.apache.zookeeper.server.quorum.QuorumPeerMain", "zoo.cfg"]);
         command
     }
@@ -107,4 +107,14 @@ impl Recipe for Member {
         }
         Err(format!("it answered {mode:?} and {config:?}"))
     }
+}
+
+/// Java's settings for a SOCKS proxy, which sockets that dial use unless they are channels
+/// ("Java Networking and Proxies"). No host is exempt, as the loopback interface is otherwise.
+fn by_proxy(proxy: SocketAddr) -> [String; 3] {
+    [
+        format!("-DsocksProxyHost={}", proxy.ip()),
+        format!("-DsocksProxyPort={}", proxy.port()),
+        "-DsocksNonProxyHosts=".to_owned(),
+    ]
 }
