@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod cleanup;
+pub mod clocks;
 pub mod collision;
 pub mod downgrade;
 pub mod identity;
@@ -10,6 +11,7 @@ pub mod life;
 pub mod lives;
 pub mod losses;
 pub mod naming;
+pub mod outages;
 pub mod permits;
 pub mod planted;
 pub mod readers;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dlock_core::{BackendInfo, Capability};
 use futures::future::BoxFuture;
 
-use crate::{Flaw, Lab, Subject};
+use crate::servers::clock;
+use crate::{Flaw, Lab, Subject, Trouble};
 
 /// One scenario that every backend must show. It fails by panicking.
 #[derive(Clone, Copy)]
@@ -36,6 +37,10 @@ pub enum Need {
     Processes,
     /// The operator's hand on the stored entries.
     Tamper,
+    /// A [deployment](crate::Deployment) of its own on which there can be this trouble.
+    Alone(Trouble),
+    /// Processes whose wall clock can be stepped.
+    ProcessClock,
 }
 
 impl Case {
@@ -43,6 +48,11 @@ impl Case {
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}::{}", self.group, self.slug)
+    }
+
+    /// Whether it starts servers of its own.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.needs.iter().any(|need| matches!(need, Need::Alone(_)))
     }
 
     /// What of its needs is not offered; `None` when it can be run.
@@ -53,6 +63,8 @@ impl Case {
             Need::TtlLife => info.capabilities.has(Capability::ProcessLife),
             Need::Processes => subject.address().is_none() || !info.capabilities.has(Capability::CrossProcess),
             Need::Tamper => subject.tamper().is_none(),
+            Need::Alone(trouble) => subject.alone(*trouble).is_none(),
+            Need::ProcessClock => !clock::can_be_stepped(),
         })
     }
 }
@@ -70,6 +82,8 @@ impl fmt::Display for Need {
             Self::TtlLife => f.write_str("claims that end with a ttl"),
             Self::Processes => f.write_str("other processes"),
             Self::Tamper => f.write_str("access to the stored entries"),
+            Self::Alone(trouble) => write!(f, "{trouble}"),
+            Self::ProcessClock => f.write_str("a C compiler, to step the clock of a process"),
         }
     }
 }

@@ -30,7 +30,9 @@ mod line;
 mod names;
 mod reentrancy;
 mod semaphore;
+mod servers;
 mod shared;
+mod standing;
 
 /// All cases, in the catalogue's order.
 #[must_use]
@@ -43,6 +45,7 @@ pub fn all() -> Vec<Case> {
         cancellation::CASES,
         contention::CASES,
         faults::CASES,
+        servers::CASES,
         names::CASES,
         abuse::CASES,
         fencing::CASES,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{
-    BackendInfo, Claim, ClaimRef, DamagedEntry, Error, ErrorKind, Event, Grant, Landed, LockBackend, LockName,
-    LockState, Mode, NamePage, NamePrefix, Page, Queue, Renewal, Requested, Result, Why, Withdrawn,
+    BackendInfo, Claim, ClaimRef, Connect, ConnectContext, DamagedEntry, Error, ErrorKind, Event, Grant, Landed,
+    LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Page, Queue, Renewal, Requested, Result, Why,
+    Withdrawn,
 };
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -24,9 +25,16 @@ struct Switches {
     cut: AtomicBool,
     deaf: AtomicBool,
     replies_to_lose: AtomicUsize,
+    refusal: RwLock<Option<ErrorKind>>,
 }
 
 impl Faults {
+    /// A client that has these faults. Several may have the same, as when their server has them.
+    #[must_use]
+    pub fn on(&self, client: Box<dyn Connect>) -> Box<dyn Connect> {
+        Box::new(Faulty { client, faults: self.clone() })
+    }
+
     /// The next `count` renewals never reach the service, and fail.
     pub fn lose_renewals(&self, count: usize) {
         self.0.renewals_to_lose.store(count, Ordering::SeqCst);
@@ -69,6 +77,16 @@ impl Faults {
         self.0.replies_to_lose.load(Ordering::SeqCst)
     }
 
+    /// From now on everything is refused with an error of this kind.
+    pub fn refuse(&self, kind: ErrorKind) {
+        self.set_refusal(Some(kind));
+    }
+
+    /// After a refusal: from now on nothing is refused.
+    pub fn obey(&self) {
+        self.set_refusal(None);
+    }
+
     /// `backend`, behind these faults.
     pub(crate) fn before(&self, backend: Arc<dyn LockBackend>) -> Arc<dyn LockBackend> {
         Arc::new(Strained { inner: backend, faults: self.clone() })
@@ -85,7 +103,14 @@ impl Faults {
         self.0.cut.load(Ordering::SeqCst)
     }
 
+    fn set_refusal(&self, refusal: Option<ErrorKind>) {
+        *self.0.refusal.write().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+
     fn pass(&self) -> Result<()> {
+        if let Some(kind) = *self.0.refusal.read().unwrap_or_else(PoisonError::into_inner) {
+            return Err(Error::new(kind, "the case refuses this"));
+        }
         if self.is_cut() { Err(unanswered("the case cut the line")) } else { Ok(()) }
     }
 
@@ -103,6 +128,20 @@ impl Faults {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+    }
+}
+
+#[derive(Debug)]
+struct Faulty {
+    client: Box<dyn Connect>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Connect for Faulty {
+    async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>> {
+        self.faults.pass()?;
+        Ok(self.faults.before(self.client.connect(context).await?))
     }
 }
 

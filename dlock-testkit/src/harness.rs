@@ -74,7 +74,8 @@ pub fn conformance(backend: &str, make: impl Fn(Option<String>) -> Result<Box<dy
 }
 
 /// Proves that every case trips on the flaw it names, on the subject that `make` makes for it. With
-/// `--nocapture` it tells how.
+/// `--nocapture` it tells how. A case that needs a [deployment](crate::Deployment) of its own must
+/// also pass there without its flaw, since the subject is likely to be made for this only.
 #[must_use]
 pub fn broken(make: impl Fn(&Case, Option<String>) -> Box<dyn Subject>) -> ExitCode {
     let make_worker = |case: Option<&Case>, address| {
@@ -92,10 +93,18 @@ pub fn broken(make: impl Fn(&Case, Option<String>) -> Box<dyn Subject>) -> ExitC
     let trials = cases::all().into_iter().map(|case| {
         let subject: Arc<dyn Subject> = make(&case, None).into();
         let namespace = namespaces.one_more();
+        let other = namespaces.one_more();
         Trial::test(format!("broken::{}", case.name()), move || {
             let lab = block_on(Lab::open(subject.clone(), namespace))?;
             if let Some(need) = case.missing(lab.info(), &*subject) {
                 return Err(format!("the subject for this proof does not offer {need}").into());
+            }
+            if case.is_alone() {
+                // No suite runs on such a subject: that it serves must be proved here.
+                let sound = block_on(Lab::open(subject.clone(), other))?;
+                if let Err(failure) = attempt(case, sound, &Stop::new()) {
+                    return Err(format!("the case fails without a flaw: {}", failure.message).into());
+                }
             }
             match attempt(case, lab.flawed_for(&case), &Stop::new()) {
                 Ok(()) => Err(format!("the case passes on a backend that is broken by {:?}", (case.flaw)()).into()),

@@ -14,7 +14,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::broken::Sound;
 use crate::reach::{Reach, Requests};
-use crate::{Case, Faults, Flaw, Subject, Tamper, Worker};
+use crate::{Alone, Case, Faults, Flaw, Subject, Tamper, Trouble, Worker};
 
 /// One case's view of the service.
 #[derive(Debug)]
@@ -107,6 +107,14 @@ impl Lab {
         settings(self.configure(self.reach())).connect().await.expect("the service takes one more client")
     }
 
+    /// A new client, where the service may be down, or refuse it.
+    ///
+    /// # Errors
+    /// As the backend answers to connecting.
+    pub async fn try_client(&self) -> dlock_core::Result<Locks> {
+        self.configure(self.reach()).connect().await
+    }
+
     /// A new client whose way to the service can be spoilt.
     pub async fn faulty_client(&self) -> (Locks, Faults) {
         self.faulty_client_with(|builder| builder).await
@@ -162,9 +170,30 @@ impl Lab {
         self.start_worker(self.long_ttl()).await
     }
 
+    /// As [`Lab::worker`], with a wall clock of its own. Only for cases that need `ProcessClock`.
+    pub async fn worker_with_clock(&self) -> Worker {
+        Worker::start_with_clock(&self.address(), &self.namespace, self.ttl(), self.flawed_case.as_deref()).await
+    }
+
     async fn start_worker(&self, ttl: Duration) -> Worker {
-        let address = self.subject.address().expect("the case needs `Processes`");
-        Worker::start(&address, &self.namespace, ttl, self.flawed_case.as_deref()).await
+        Worker::start(&self.address(), &self.namespace, ttl, self.flawed_case.as_deref()).await
+    }
+
+    fn address(&self) -> String {
+        self.subject.address().expect("the case needs `Processes`")
+    }
+
+    /// Starts servers for this case alone. Only for cases that need `Alone` with this trouble.
+    pub async fn alone(&self, trouble: Trouble) -> Alone {
+        let deployment = self.subject.alone(trouble).expect("the case needs `Alone` with this trouble").await;
+        let lab = Self::open(deployment.subject(), self.namespace.clone()).await;
+        let lab = Self {
+            flaw: self.flaw.clone(),
+            flawed_case: self.flawed_case.clone(),
+            patience: self.patience,
+            ..lab.expect("servers that have just been started take a client")
+        };
+        Alone::new(lab, deployment)
     }
 
     /// The operator's hand. Only for cases that need `Tamper`.
@@ -175,11 +204,15 @@ impl Lab {
 
     /// How many claims and damaged entries the service shows in the lab's namespace.
     pub async fn claims(&self) -> usize {
-        let locks = self.client().await;
+        self.try_claims().await.expect("claims can be listed and inspected")
+    }
+
+    async fn try_claims(&self) -> dlock_core::Result<usize> {
+        let locks = self.try_client().await?;
         let mut names: Vec<LockName> = Vec::new();
         let mut page = Page::first();
         loop {
-            let part = locks.list(NamePrefix::root(), page).await.expect("names can be listed");
+            let part = locks.list(NamePrefix::root(), page).await?;
             names.extend(part.names);
             match part.cursor {
                 Some(cursor) => page = Page { cursor: Some(cursor), limit: 1000 },
@@ -190,16 +223,16 @@ impl Lab {
         names.dedup();
         let mut count = 0;
         for name in &names {
-            let state = locks.inspect(name).await.expect("a name can be inspected");
+            let state = locks.inspect(name).await?;
             count += state.holders.len() + state.waiters.len() + state.damaged.len();
         }
-        locks.close().await.expect("a client can be closed");
-        count
+        locks.close().await?;
+        Ok(count)
     }
 
-    /// Waits until nothing is left in the namespace.
+    /// Waits until nothing is left in the namespace, as a service says that answers.
     pub async fn until_empty(&self) {
-        self.until("nothing is left on the server", || async { self.claims().await == 0 }).await;
+        self.until("nothing is left on the server", || async { matches!(self.try_claims().await, Ok(0)) }).await;
     }
 
     /// Waits until `condition` holds, and fails the case if it does not in good time.

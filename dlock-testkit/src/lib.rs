@@ -16,6 +16,7 @@
 //! as ignored, never as passed. That the cases can fail is proved too: each names a [`Flaw`], a
 //! deliberate defect laid over a working backend, and must trip on it.
 
+mod alone;
 pub mod broken;
 pub mod cancellation;
 mod case;
@@ -23,6 +24,7 @@ mod case;
 pub mod cases;
 pub mod chaos;
 pub mod check;
+mod deployment;
 mod faults;
 pub mod harness;
 pub mod history;
@@ -35,8 +37,10 @@ mod subject;
 pub mod timeline;
 mod worker;
 
+pub use alone::Alone;
 pub use broken::Flaw;
 pub use case::{Case, Need};
+pub use deployment::{Deployment, Refusal, Starting, Trouble};
 pub use faults::Faults;
 pub use lab::{Crashable, Lab};
 pub use reach::{Count, Requests};

@@ -7,6 +7,8 @@ mod etcd;
 mod file;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "redis", feature = "etcd"))]
+mod relayed;
 
 use dlock_core::{Error, ErrorKind, Result};
 

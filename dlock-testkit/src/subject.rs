@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use dlock_core::memory::{Memory, MemoryStore};
 use dlock_core::{Connect, LockName, Namespace, Result};
 
+use crate::{Starting, Trouble};
+
 /// A service under test. Each case works in a namespace of its own, so that all can run at once.
 #[async_trait]
 pub trait Subject: Debug + Send + Sync {
@@ -19,6 +21,15 @@ pub trait Subject: Debug + Send + Sync {
 
     /// The operator's hand on the stored entries, if the subject offers it.
     fn tamper(&self) -> Option<Box<dyn Tamper>>;
+
+    /// A deployment of the same service for one case alone, which starts when the future is
+    /// awaited, and on which the trouble can be made. `None` when it cannot: where the service has
+    /// no such thing, and where its servers are not the suite's to start. The cases that need it
+    /// are then "not offered".
+    fn alone(&self, trouble: Trouble) -> Option<Starting> {
+        let _ = trouble;
+        None
+    }
 
     /// The ttl that cases about expiry work with: short, but long enough for a slow machine.
     fn ttl(&self) -> Duration {

@@ -2,15 +2,18 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dlock_core::{Guard, Locks, Namespace, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::reach::Reach;
+use crate::servers::clock;
 use crate::{Faults, Flaw, Requests, Subject};
 
 /// Set in the environment of a worker: where the service is.
@@ -27,12 +30,37 @@ pub struct Worker {
     child: Child,
     orders: ChildStdin,
     answers: mpsc::UnboundedReceiver<String>,
+    /// Where its wall clock is, if it has one of its own.
+    clock: Option<TempDir>,
 }
 
 impl Worker {
     pub(crate) async fn start(address: &str, namespace: &Namespace, ttl: Duration, flawed_case: Option<&str>) -> Self {
         let program = std::env::current_exe().expect("a test knows its own file");
-        let mut child = Command::new(program)
+        Self::run(Command::new(program), None, (address, namespace, ttl, flawed_case)).await
+    }
+
+    /// A worker whose wall clock can be stepped.
+    pub(crate) async fn start_with_clock(
+        address: &str,
+        namespace: &Namespace,
+        ttl: Duration,
+        flawed_case: Option<&str>,
+    ) -> Self {
+        let program = std::env::current_exe().expect("a test knows its own file");
+        let dir = TempDir::new().expect("a test has a place for temporary files");
+        clock::furnish(dir.path()).expect("a clock can be compiled: the case needs `ProcessClock`");
+        let mut command = Command::new(program);
+        clock::preload(&mut command, dir.path());
+        Self::run(command, Some(dir), (address, namespace, ttl, flawed_case)).await
+    }
+
+    async fn run(
+        mut command: Command,
+        clock: Option<TempDir>,
+        (address, namespace, ttl, flawed_case): (&str, &Namespace, Duration, Option<&str>),
+    ) -> Self {
+        let mut child = command
             .envs(flawed_case.map(|case| (FLAWED_CASE, case)))
             .env(ADDRESS, address)
             .env(NAMESPACE, namespace.as_str())
@@ -53,7 +81,7 @@ impl Worker {
                 }
             }
         });
-        let mut worker = Self { child, orders, answers };
+        let mut worker = Self { child, orders, answers, clock };
         assert_eq!(worker.answer().await, "connected");
         worker
     }
@@ -89,6 +117,29 @@ impl Worker {
         self.answer().await
     }
 
+    /// Sets its wall clock ahead, at once.
+    ///
+    /// # Panics
+    /// When it has none of its own.
+    pub fn step_clock_ahead(&self, by: Duration) {
+        clock::step_ahead(self.own_clock(), by).expect("its clock is there");
+    }
+
+    /// Sets its wall clock back, at once.
+    ///
+    /// # Panics
+    /// When it has none of its own.
+    pub fn step_clock_back(&self, by: Duration) {
+        clock::step_back(self.own_clock(), by).expect("its clock is there");
+    }
+
+    /// What its wall clock shows, since 1970.
+    pub async fn wall_clock(&mut self) -> Duration {
+        self.order("time");
+        let millis = self.answer().await;
+        Duration::from_millis(millis.parse().expect("the worker answers with a number"))
+    }
+
     /// Sends an order without waiting for the answer.
     pub fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").expect("the worker reads its orders");
@@ -119,6 +170,10 @@ impl Worker {
     /// Kills the process (SIGKILL), and waits for its end.
     pub fn kill(mut self) {
         self.end();
+    }
+
+    fn own_clock(&self) -> &Path {
+        self.clock.as_ref().expect("it was started with a clock of its own").path()
     }
 
     fn signal(&self, signal: Signal) {
@@ -170,6 +225,10 @@ pub(crate) fn serve(subject: &dyn Subject, flaw: Arc<dyn Flaw>) -> Result<()> {
                     None => say("refused"),
                 },
                 ("check", _) => say(if guard.as_ref().is_some_and(Guard::is_held) { "yes" } else { "no" }),
+                ("time", _) => {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                    say(&now.expect("it is later than 1970").as_millis().to_string());
+                }
                 ("release", _) => match guard.take() {
                     Some(held) => match held.release().await {
                         Ok(()) => say("released"),

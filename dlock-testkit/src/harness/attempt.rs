@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 use super::outcome::Failure;
 use super::{Stop, panics};
@@ -15,9 +16,22 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// How long a case that is stopped may take to let go of what it holds.
 const PARTING: Duration = Duration::from_secs(5);
 
+/// How many cases at once may have servers of their own, which cost memory and time.
+static DEPLOYMENTS: Semaphore = Semaphore::const_new(3);
+
 /// Tries `case` in `lab`. A case that is stopped fails, with a message that means nothing.
 pub(super) fn attempt(case: Case, lab: Lab, stop: &Stop) -> Result<(), Failure> {
     block_on(async {
+        let turn = async {
+            match case.is_alone() {
+                true => DEPLOYMENTS.acquire().await.ok(),
+                false => None,
+            }
+        };
+        let _turn = tokio::select! {
+            turn = turn => turn,
+            () = stop.stopped() => return Err(Failure::new("stopped")),
+        };
         let mut run = tokio::spawn(panics::noted((case.run)(Arc::new(lab))));
         tokio::select! {
             ended = tokio::time::timeout(LIMIT, &mut run) => match ended {

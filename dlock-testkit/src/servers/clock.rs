@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::Skip;
 use super::programs::Program;
@@ -50,12 +51,25 @@ pub(crate) fn preload(command: &mut Command, dir: &Path) {
     command.env("LD_PRELOAD", library(dir)).env(VARIABLE, offset(dir));
 }
 
-/// Moves the clock of the process that reads it in `dir` by so many microseconds from where it stands.
-pub(crate) fn step(dir: &Path, micros: i64) -> io::Result<()> {
+/// Moves the clock of the process that reads it in `dir` ahead from where it stands.
+pub(crate) fn step_ahead(dir: &Path, by: Duration) -> io::Result<()> {
+    step(dir, micros(by))
+}
+
+/// Moves it back.
+pub(crate) fn step_back(dir: &Path, by: Duration) -> io::Result<()> {
+    step(dir, -micros(by))
+}
+
+fn step(dir: &Path, micros: i64) -> io::Result<()> {
     let file = fs::File::options().read(true).write(true).open(offset(dir))?;
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, 0)?;
     file.write_all_at(&i64::from_ne_bytes(bytes).saturating_add(micros).to_ne_bytes(), 0)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn library(dir: &Path) -> PathBuf {

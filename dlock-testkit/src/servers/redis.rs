@@ -18,6 +18,8 @@ use super::kind::REDIS;
 use super::shared::blocking;
 use super::{Node, Skip, clock};
 
+const STEPPABLE: &str = "the server was started with a steppable clock";
+
 /// A running Redis server; what can be done with it is on [`Node`].
 #[derive(Debug)]
 pub struct Redis {
@@ -83,7 +85,7 @@ impl Redis {
     /// # Panics
     /// When it was started without [`RedisBuilder::with_steppable_clock`].
     pub fn step_clock_ahead(&self, by: Duration) {
-        self.step_clock(micros(by));
+        clock::step_ahead(self.node.dir(), by).expect(STEPPABLE);
     }
 
     /// Sets its wall clock back, at once.
@@ -91,7 +93,7 @@ impl Redis {
     /// # Panics
     /// When it was started without [`RedisBuilder::with_steppable_clock`].
     pub fn step_clock_back(&self, by: Duration) {
-        self.step_clock(-micros(by));
+        clock::step_back(self.node.dir(), by).expect(STEPPABLE);
     }
 
     /// Its URL for `dlock::connect`, with the password if it has one.
@@ -99,10 +101,6 @@ impl Redis {
     pub fn url(&self) -> String {
         let login = self.password.iter().map(|password| format!(":{password}@")).collect::<String>();
         format!("redis://{login}{}", self.node.addr())
-    }
-
-    fn step_clock(&self, micros: i64) {
-        clock::step(self.node.dir(), micros).expect("the server was started with a steppable clock");
     }
 }
 
@@ -183,8 +181,4 @@ impl Deref for Redis {
     fn deref(&self) -> &Node {
         &self.node
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,8 @@
 //! etcd.
 
+mod alone;
+mod cluster;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -9,15 +12,20 @@ use dlock_etcd::EtcdConfig;
 use etcd_client::{Client, ConnectOptions, DeleteOptions, GetOptions};
 use percent_encoding::percent_decode_str;
 
+use super::relayed::relayed;
 use super::wait_for;
-use crate::servers::{self, Skip};
-use crate::{Subject, Tamper};
+use crate::servers::{self, Etcd, Skip};
+use crate::{Starting, Subject, Tamper, Trouble};
+
+const DEFAULT_PORT: u16 = 2379;
 
 /// An etcd cluster, by its URL.
 #[derive(Clone)]
 pub struct EtcdSubject {
     url: String,
     config: EtcdConfig,
+    /// Whether cases may have servers of their own instead.
+    starts_others: bool,
 }
 
 impl EtcdSubject {
@@ -26,10 +34,11 @@ impl EtcdSubject {
     /// # Errors
     /// As [`EtcdConfig::from_url`].
     pub fn from_url(url: &str) -> Result<Self> {
-        Ok(Self { url: url.to_owned(), config: EtcdConfig::from_url(url)? })
+        Ok(Self { url: url.to_owned(), config: EtcdConfig::from_url(url)?, starts_others: false })
     }
 
-    /// The server that the tests of a process share, see [`servers::etcd`]. It blocks, and must
+    /// The server that the tests of a process share, see [`servers::etcd`]; and servers for cases
+    /// that need their own, where etcd is installed. It blocks, and must
     /// not be called on a runtime.
     ///
     /// # Errors
@@ -39,7 +48,8 @@ impl EtcdSubject {
     /// As [`servers::etcd`].
     pub fn shared() -> std::result::Result<Self, Skip> {
         let server = wait_for(servers::etcd())?;
-        Ok(Self::from_url(server.url()).expect("the test server's url is good"))
+        let subject = Self::from_url(server.url()).expect("the test server's url is good");
+        Ok(Self { starts_others: Etcd::installed().is_ok(), ..subject })
     }
 
     /// For the operator's hand.
@@ -74,6 +84,11 @@ impl Subject for EtcdSubject {
 
     fn tamper(&self) -> Option<Box<dyn Tamper>> {
         Some(Box::new(self.clone()))
+    }
+
+    fn alone(&self, trouble: Trouble) -> Option<Starting> {
+        relayed(&self.url, DEFAULT_PORT, trouble, Self::from_url)
+            .or_else(|| if self.starts_others { alone::alone(trouble) } else { None })
     }
 
     fn ttl(&self) -> Duration {

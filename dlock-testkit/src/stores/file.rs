@@ -1,5 +1,7 @@
 //! Files.
 
+mod alone;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use tempfile::TempDir;
 
 use super::invalid;
-use crate::{Subject, Tamper};
+use crate::{Starting, Subject, Tamper, Trouble};
 
 /// What stands for itself in the path of a file URL.
 const IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -25,7 +27,7 @@ const IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.
 pub struct FileSubject {
     dir: PathBuf,
     /// Removed with the last clone.
-    _temporary: Option<Arc<TempDir>>,
+    temporary: Option<Arc<TempDir>>,
 }
 
 impl FileSubject {
@@ -42,7 +44,7 @@ impl FileSubject {
             .ok_or_else(|| invalid("a file url names a directory from its root: file:///var/lib/my-app/locks"))?;
         let path = percent_decode_str(path).decode_utf8();
         let path = path.map_err(|_| invalid("the directory in the file url is not utf-8"))?;
-        Ok(Self { dir: PathBuf::from(path.into_owned()), _temporary: None })
+        Ok(Self { dir: PathBuf::from(path.into_owned()), temporary: None })
     }
 
     /// A new directory, removed when the suite is done.
@@ -52,7 +54,7 @@ impl FileSubject {
     #[must_use]
     pub fn temporary() -> Self {
         let temporary = TempDir::new().expect("a test has a place for temporary files");
-        Self { dir: temporary.path().to_owned(), _temporary: Some(Arc::new(temporary)) }
+        Self { dir: temporary.path().to_owned(), temporary: Some(Arc::new(temporary)) }
     }
 
     /// The files in the namespace's buckets, and the claims recorded in them.
@@ -88,6 +90,10 @@ impl Subject for FileSubject {
 
     fn tamper(&self) -> Option<Box<dyn Tamper>> {
         Some(Box::new(self.clone()))
+    }
+
+    fn alone(&self, trouble: Trouble) -> Option<Starting> {
+        self.temporary.as_ref().and_then(|_| alone::alone(trouble))
     }
 
     async fn wipe(&self, prefix: &str) -> Result<()> {
@@ -150,7 +156,7 @@ mod tests {
     #[test]
     fn the_address_leads_back_to_the_directory() {
         let dir = "/tmp/a b/ü?#%41";
-        let subject = FileSubject { dir: dir.into(), _temporary: None };
+        let subject = FileSubject { dir: dir.into(), temporary: None };
         let address = subject.address().unwrap();
         assert_eq!(FileSubject::from_url(&address).unwrap().dir, Path::new(dir));
         for url in ["file:///x", "file:/x", "file://localhost/x"] {

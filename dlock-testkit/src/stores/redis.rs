@@ -1,5 +1,7 @@
 //! Redis and Valkey.
 
+mod alone;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -9,9 +11,12 @@ use async_trait::async_trait;
 use dlock_core::{Connect, Error, ErrorKind, LockName, Namespace, Result};
 use dlock_redis::RedisConfig;
 
+use super::relayed::relayed;
 use super::wait_for;
-use crate::servers::{self, Skip};
-use crate::{Subject, Tamper};
+use crate::servers::{self, Redis, Skip};
+use crate::{Starting, Subject, Tamper, Trouble};
+
+const DEFAULT_PORT: u16 = 6379;
 
 /// A Redis or Valkey server, by its URL.
 #[derive(Clone)]
@@ -20,6 +25,8 @@ pub struct RedisSubject {
     config: RedisConfig,
     /// For the operator's hand.
     client: Client,
+    /// Whether cases may have servers of their own instead.
+    starts_others: bool,
 }
 
 impl RedisSubject {
@@ -31,10 +38,11 @@ impl RedisSubject {
         let config = RedisConfig::from_url(url)?;
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let client = Client::open(format!("redis://{rest}")).map_err(error)?;
-        Ok(Self { url: url.to_owned(), config, client })
+        Ok(Self { url: url.to_owned(), config, client, starts_others: false })
     }
 
-    /// The server that the tests of a process share, see [`servers::redis`]. It blocks, and must
+    /// The server that the tests of a process share, see [`servers::redis`]; and servers for cases
+    /// that need their own, where Redis is installed. It blocks, and must
     /// not be called on a runtime.
     ///
     /// # Errors
@@ -44,7 +52,8 @@ impl RedisSubject {
     /// As [`servers::redis`].
     pub fn shared() -> std::result::Result<Self, Skip> {
         let server = wait_for(servers::redis())?;
-        Ok(Self::from_url(server.url()).expect("the test server's url is good"))
+        let subject = Self::from_url(server.url()).expect("the test server's url is good");
+        Ok(Self { starts_others: Redis::installed().is_ok(), ..subject })
     }
 
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
@@ -92,6 +101,11 @@ impl Subject for RedisSubject {
 
     fn tamper(&self) -> Option<Box<dyn Tamper>> {
         Some(Box::new(self.clone()))
+    }
+
+    fn alone(&self, trouble: Trouble) -> Option<Starting> {
+        relayed(&self.url, DEFAULT_PORT, trouble, Self::from_url)
+            .or_else(|| if self.starts_others { alone::alone(trouble) } else { None })
     }
 
     async fn version(&self) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Every case of the suite trips on the flaw it names.
 
+mod simulated;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,12 +10,18 @@ use dlock_file::FileConfig;
 use dlock_testkit::{Case, MemorySubject, Need, Subject, Tamper, harness};
 use tempfile::TempDir;
 
+use self::simulated::Simulated;
+
 fn main() -> ExitCode {
     harness::broken(|case, address| subject(case, address))
 }
 
-/// The memory backend, or files where a case needs other processes.
+/// The memory backend, with simulated troubles where a case needs some, or files where it needs
+/// other processes.
 fn subject(case: &Case, address: Option<String>) -> Box<dyn Subject> {
+    if case.needs.iter().any(|need| matches!(need, Need::Alone(_))) {
+        return Box::new(Simulated::default());
+    }
     if !case.needs.contains(&Need::Processes) {
         return Box::new(MemorySubject::new());
     }
