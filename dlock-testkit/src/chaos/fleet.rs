@@ -7,6 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dlock_core::Clock;
+
 use super::deployment::Deployment;
 use super::line::Lines;
 use super::worker::{VARIABLE, WorkerConfig};
@@ -59,11 +61,14 @@ impl Fleet {
         &self.workers[self.index(choice)]
     }
 
-    /// Kills the chosen worker.
+    /// Kills the chosen worker. It stands still first, so that the moment is known at which it
+    /// believed and did its last: it dies some time after the signal was sent.
     pub(super) fn kill(&self, choice: u64) {
         let worker = self.chosen(choice);
+        worker.process.stop();
+        let stood_still = Clock::system().now();
         worker.process.kill();
-        self.lab.record(What::Gone { who: worker.name.clone() });
+        self.lab.record_at(stood_still, What::Gone { who: worker.name.clone() });
     }
 
     /// Starts a worker in the place of the chosen one, which has been killed.
