@@ -80,8 +80,8 @@ pub type Starting = BoxFuture<'static, Box<dyn Deployment>>;
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Restart => "servers of its own, to kill and start again with their data",
-            Self::EndedSessions => "servers of its own, to end their clients' sessions",
+            Self::Restart => "servers of its own to kill, and start again with their data",
+            Self::EndedSessions => "servers of its own, to end the sessions of their clients",
             Self::LeaderKilled => "members of its own, to kill the one that leads",
             Self::LeaderStopped => "members of its own, to stop the one that leads",
             Self::MinorityDown => "members of its own, to kill a minority of them",
@@ -89,10 +89,10 @@ impl fmt::Display for Trouble {
             Self::ClockStep => "a server of its own, to step its wall clock",
             Self::ConnectionsReset => "connections that can be reset",
             Self::AnswersLost => "connections on which answers can be lost",
-            Self::Refusal(Refusal::Login) => "servers of its own, to change a password",
-            Self::Refusal(Refusal::Permission) => "servers of its own, to take a permission away",
-            Self::Refusal(Refusal::ReadOnly) => "servers of its own, to make them read-only",
-            Self::Refusal(Refusal::Full) => "servers of its own, to fill them up",
+            Self::Refusal(Refusal::Login) => "a service of its own that can refuse a login",
+            Self::Refusal(Refusal::Permission) => "a service of its own that can take a permission away",
+            Self::Refusal(Refusal::ReadOnly) => "a service of its own that can be made read-only",
+            Self::Refusal(Refusal::Full) => "a service of its own that can be filled up",
         })
     }
 }

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A scenario that needs what the backend does not declare is listed as "not offered" and counts
-//! as ignored, never as passed. That the cases can fail is proved too: each names a [`Flaw`], a
+//! as ignored, never as passed. The same goes for what the subject cannot give: cases that restart,
+//! stop or fill up servers have it done to a [`Deployment`] of their own, see [`Subject::alone`]. That the cases can fail is proved too: each names a [`Flaw`], a
 //! deliberate defect laid over a working backend, and must trip on it.
 
 mod alone;

@@ -119,11 +119,11 @@ async fn a_minority_that_is_down_changes_nothing(lab: Arc<Lab>) {
 async fn is_served_by_the_others(lab: Arc<Lab>, trouble: Trouble) {
     let alone = lab.alone(trouble).await;
     let lab = alone.lab();
-    let standing = Standing::of(lab, lab.info().ttl.clamp(lab.ttl() * 10)).await;
+    let standing = Standing::of(lab, lab.info().ttl.clamp(lab.ttl() * 12)).await;
     let mut last = standing.token_of(lab, "b").await;
     alone.begin().await;
     let since = standing.clock.now();
-    for _ in 0..10 {
+    for _ in 0..5 {
         let token = standing.token_of(lab, "b").await;
         assert!(token.epoch == last.epoch && token.value > last.value, "{token} is not higher than {last}");
         last = token;

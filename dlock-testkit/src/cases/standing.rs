@@ -29,7 +29,9 @@ impl Standing {
 
     /// The token of a lock that is taken and released now.
     pub(super) async fn token_of(&self, lab: &Lab, name: &str) -> Token {
-        let guard = lab.soon("a free name is granted", self.two.lock(name).unwrap().acquire()).await.unwrap();
+        // However slow the release is, the lease is not lost before.
+        let lock = self.two.lock(name).unwrap().with_ttl(lab.long_ttl()).unwrap();
+        let guard = lab.soon("a free name is granted", lock.acquire()).await.unwrap();
         let token = guard.token().unwrap();
         lab.soon("a release is answered", guard.release()).await.unwrap();
         token
