@@ -100,12 +100,13 @@ impl Recipe for Member {
     fn probe(&self, site: &Site<'_>, _pid: u32) -> Result<(), String> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
         let ask = |word| probe::exchange(addr, word).map_err(|error| format!("it does not answer {word}: {error}"));
-        let (mode, config) = (ask("srvr")?, ask("conf")?);
-        let data_dir = format!("dataDir={}/", site.dir.display());
-        if mode.contains("Mode: ") && config.contains(&data_dir) {
-            return Ok(());
+        let mode = ask("srvr")?;
+        if !mode.contains("Mode: ") {
+            return Err(format!("it answered {mode:?}"));
         }
-        Err(format!("it answered {mode:?} and {config:?}"))
+        let config = ask("conf")?;
+        let data_dir = format!("dataDir={}/", site.dir.display());
+        if config.contains(&data_dir) { Ok(()) } else { Err(format!("it answered {config:?}")) }
     }
 }
 
