@@ -3,13 +3,12 @@
 //! Worker processes acquire a few names again and again and, while they hold one, read and write the
 //! name's two registers on a [`Resource`]: one that is fenced and one that is not. The lab spoils
 //! their network, stops and kills them, and does to the servers and the stored entries what the
-//! [`Deployment`] offers, by the schedule of a [`Plan`]. Then everything is healed, everybody must
+//! [`Target`] offers, by the schedule of a [`Plan`]. Then everything is healed, everybody must
 //! be served, and nothing may be left in the store. [`check`](crate::check) judges what was recorded.
 //!
-//! A store of your own takes part by a [`Deployment`]; the `chaos` command runs those that dlock
+//! A store of your own takes part by a [`Target`]; the `chaos` command runs those that dlock
 //! ships.
 
-mod deployment;
 mod fleet;
 mod line;
 mod locker;
@@ -17,12 +16,13 @@ mod owner;
 mod plan;
 mod resource;
 mod run;
+mod target;
 mod worker;
 
-pub use self::deployment::{Aim, Aimed, Deployment, Kind};
 pub use self::line::LineFault;
 pub use self::locker::{DlockLocker, Holding, Locker};
 pub use self::plan::{Plan, Step};
 pub use self::resource::Resource;
 pub use self::run::{Run, Settings};
+pub use self::target::{Aim, Aimed, Kind, Target};
 pub use self::worker::{WorkerConfig, serve_as_worker};

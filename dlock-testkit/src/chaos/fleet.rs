@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use dlock_core::Clock;
 
-use super::deployment::Deployment;
 use super::line::Lines;
+use super::target::Target;
 use super::worker::{VARIABLE, WorkerConfig};
 use crate::history::{Recorder, What};
 use crate::servers::{Output, Process};
@@ -42,13 +42,13 @@ impl Fleet {
     pub(super) fn start(
         config: WorkerConfig,
         size: usize,
-        deployment: &dyn Deployment,
+        target: &dyn Target,
         lab: Arc<Recorder>,
     ) -> io::Result<Self> {
         let mut fleet = Self { config, lab, workers: Vec::new() };
         for number in 0..size {
-            let lines = Lines::to(&deployment.servers())?;
-            let address = deployment.address(&lines.addrs());
+            let lines = Lines::to(&target.servers())?;
+            let address = target.address(&lines.addrs());
             let name = format!("w{number}");
             let process = fleet.launch(&name, &address, number as u64)?;
             fleet.workers.push(Worker { name, process, lines, address, predecessors: 0 });

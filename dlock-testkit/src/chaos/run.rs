@@ -8,8 +8,8 @@ use std::time::Duration;
 use dlock_core::{Clock, LockName, Locks, NamePrefix, Namespace, Page};
 use tokio::time::{Instant, sleep};
 
-use super::deployment::{Aim, Aimed, Deployment};
 use super::fleet::Fleet;
+use super::target::{Aim, Aimed, Target};
 use super::{Plan, Resource, Step, WorkerConfig};
 use crate::history::{FaultInfo, Recorder, What};
 
@@ -49,7 +49,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Run<'a> {
     settings: Settings,
-    deployment: &'a dyn Deployment,
+    target: &'a dyn Target,
     plan: Plan,
     namespace: Namespace,
     names: Vec<LockName>,
@@ -61,26 +61,26 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When the history cannot be written, and as [`Run::plan`].
-    pub fn new(settings: Settings, deployment: &'a dyn Deployment) -> io::Result<Self> {
-        let plan = Self::plan(&settings, deployment)?;
+    pub fn new(settings: Settings, target: &'a dyn Target) -> io::Result<Self> {
+        let plan = Self::plan(&settings, target)?;
         let namespace = "chaos".parse().expect("a namespace");
         let names = (0..settings.names).map(|number| format!("n{number}").parse().expect("a name"));
         let lab = Arc::new(Recorder::open(&settings.dir, "lab")?);
         let names = names.collect();
-        Ok(Self { settings, deployment, plan, namespace, names, lab })
+        Ok(Self { settings, target, plan, namespace, names, lab })
     }
 
     /// The faults of a run with these settings.
     ///
     /// # Errors
     /// When it is to have a kind of fault that this store cannot have.
-    pub fn plan(settings: &Settings, deployment: &dyn Deployment) -> io::Result<Plan> {
-        let mut kinds = Plan::common_kinds(!deployment.servers().is_empty());
-        kinds.extend(deployment.kinds());
+    pub fn plan(settings: &Settings, target: &dyn Target) -> io::Result<Plan> {
+        let mut kinds = Plan::common_kinds(!target.servers().is_empty());
+        kinds.extend(target.kinds());
         let is_there = |name: &&String| kinds.iter().any(|kind| kind.name == **name);
         if let Some(unknown) = settings.only.iter().find(|name| !is_there(name)) {
             let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-            let why = format!("{} has no fault {unknown:?}: choose of {}", deployment.store(), names.join(", "));
+            let why = format!("{} has no fault {unknown:?}: choose of {}", target.store(), names.join(", "));
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         kinds.retain(|kind| settings.only.is_empty() || settings.only.iter().any(|name| name == kind.name));
@@ -97,11 +97,11 @@ impl<'a> Run<'a> {
     /// Not safe: a run that is dropped has no end in its history. Processes are ended.
     pub async fn execute(self, mut progress: impl FnMut(&Step)) -> io::Result<()> {
         let Settings { seed, ref command, ref dir, ttl, .. } = self.settings;
-        let store = self.deployment.store().to_owned();
+        let store = self.target.store().to_owned();
         self.lab.record(What::About { store, seed, command: command.clone() });
         let resource = Resource::start(Recorder::open(dir, "resource")?, ttl).await?;
         let mut fleet =
-            Fleet::start(self.worker_config(&resource), self.settings.workers, self.deployment, self.lab.clone())?;
+            Fleet::start(self.worker_config(&resource), self.settings.workers, self.target, self.lab.clone())?;
         fleet.until_at_work(PATIENCE).await?;
         for step in &self.plan.steps {
             progress(step);
@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
                 fleet.chosen(choice).lines.spoil(line, delay);
                 None
             }
-            Aim::Servers | Aim::ServersOnce | Aim::Name => Some(self.deployment.begin(&aimed).await),
+            Aim::Servers | Aim::ServersOnce | Aim::Name => Some(self.target.begin(&aimed).await),
         };
         let breaks_exclusion_for = kind.breaks_exclusion.then(|| nanos(self.settings.ttl + self.settings.grace));
         let target = began.unwrap_or(target);
@@ -173,7 +173,7 @@ impl<'a> Run<'a> {
             Aim::StopWorker => fleet.chosen(choice).process.resume(),
             Aim::KillWorker => fleet.replace(choice)?,
             Aim::Lines(_) => fleet.chosen(choice).lines.heal(),
-            Aim::Servers | Aim::Name => self.deployment.end(&aimed).await,
+            Aim::Servers | Aim::Name => self.target.end(&aimed).await,
             Aim::ServersOnce => {}
         }
         self.lab.record(What::FaultEnded { fault });
@@ -182,12 +182,12 @@ impl<'a> Run<'a> {
 
     /// Looks until nothing is left, or until it is sure that something stays.
     async fn scan(&self) -> io::Result<()> {
-        let locks = Locks::builder(self.deployment.client()).namespace(self.namespace.clone()).connect().await;
+        let locks = Locks::builder(self.target.client()).namespace(self.namespace.clone()).connect().await;
         let locks = locks.map_err(io::Error::other)?;
         let deadline = Instant::now() + self.takeover() * 2 + Duration::from_secs(10);
         let (claims, entries) = loop {
             let claims = claims(&locks).await.map_err(io::Error::other)?;
-            let entries = self.deployment.entries(&self.namespace).await;
+            let entries = self.target.entries(&self.namespace).await;
             let nothing = claims == 0 && entries.is_none_or(|entries| entries == 0);
             if nothing || Instant::now() > deadline {
                 break (claims, entries);

@@ -8,7 +8,7 @@ mod redis;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use dlock_testkit::chaos::{Aim, Deployment, Kind};
+use dlock_testkit::chaos::{Aim, Kind, Target};
 
 /// Nothing more can be written where the store keeps its data.
 const FILL_DISK: Kind = Kind { name: "fill disk", aim: Aim::Servers, breaks_exclusion: false };
@@ -29,12 +29,12 @@ pub(crate) enum Store {
 
 impl Store {
     /// Starts its servers.
-    pub(crate) async fn deploy(self) -> Box<dyn Deployment> {
+    pub(crate) async fn deploy(self) -> Box<dyn Target> {
         match self {
-            Self::File => Box::new(file::FileDeployment::start()),
-            Self::Redis => Box::new(redis::RedisDeployment::start().await),
-            Self::Etcd => Box::new(etcd::EtcdDeployment::start_one().await),
-            Self::Etcd3 => Box::new(etcd::EtcdDeployment::start_three().await),
+            Self::File => Box::new(file::FileTarget::start()),
+            Self::Redis => Box::new(redis::RedisTarget::start().await),
+            Self::Etcd => Box::new(etcd::EtcdTarget::start_one().await),
+            Self::Etcd3 => Box::new(etcd::EtcdTarget::start_three().await),
         }
     }
 

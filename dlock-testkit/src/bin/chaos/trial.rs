@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use dlock_core::Locks;
-use dlock_testkit::chaos::{Deployment, Plan, Run, Settings};
+use dlock_testkit::chaos::{Plan, Run, Settings, Target};
 use dlock_testkit::check::Report;
 
 use crate::check;
@@ -33,10 +33,10 @@ pub(crate) fn run(arguments: TrialArguments) -> io::Result<ExitCode> {
 pub(crate) async fn trial(arguments: &TrialArguments) -> io::Result<Report> {
     let dir = dir(arguments);
     make_room(&dir)?;
-    let deployment = store(arguments).deploy().await;
-    let settings = settings(arguments, &*deployment).await?;
+    let target = store(arguments).deploy().await;
+    let settings = settings(arguments, &*target).await?;
     let faults = settings.faults;
-    let run = Run::new(settings, &*deployment)?;
+    let run = Run::new(settings, &*target)?;
     let shows_progress = io::stderr().is_terminal();
     run.execute(|step| {
         if shows_progress {
@@ -57,12 +57,12 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 }
 
 async fn plan(arguments: &TrialArguments) -> io::Result<Plan> {
-    let deployment = store(arguments).deploy().await;
-    Run::plan(&settings(arguments, &*deployment).await?, &*deployment)
+    let target = store(arguments).deploy().await;
+    Run::plan(&settings(arguments, &*target).await?, &*target)
 }
 
-async fn settings(arguments: &TrialArguments, deployment: &dyn Deployment) -> io::Result<Settings> {
-    let locks = Locks::builder(deployment.client()).connect().await.map_err(io::Error::other)?;
+async fn settings(arguments: &TrialArguments, target: &dyn Target) -> io::Result<Settings> {
+    let locks = Locks::builder(target.client()).connect().await.map_err(io::Error::other)?;
     let grace = locks.info().grace;
     locks.close().await.map_err(io::Error::other)?;
     let store = store(arguments);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
-use dlock_testkit::chaos::{Aim, Aimed, Deployment, Kind};
+use dlock_testkit::chaos::{Aim, Aimed, Kind, Target};
 use dlock_testkit::servers::{Etcd, EtcdCluster, Node, SmallDisk};
 use dlock_testkit::stores;
 use etcd_client::Client;
@@ -28,7 +28,7 @@ const REVOKE_LEASES: &str = "revoke leases";
 const DISK: u64 = 512 << 20;
 
 #[derive(Debug)]
-pub(super) struct EtcdDeployment {
+pub(super) struct EtcdTarget {
     cluster: Cluster,
     entries: Entries,
     /// Which members the present fault hit.
@@ -42,7 +42,7 @@ enum Cluster {
     Three(EtcdCluster),
 }
 
-impl EtcdDeployment {
+impl EtcdTarget {
     pub(super) async fn start_one() -> Self {
         let has_disk = SmallDisk::available().is_ok();
         let builder = Etcd::builder();
@@ -80,7 +80,7 @@ impl EtcdDeployment {
 }
 
 #[async_trait]
-impl Deployment for EtcdDeployment {
+impl Target for EtcdTarget {
     fn store(&self) -> &str {
         match self.cluster {
             Cluster::One(..) => "etcd",

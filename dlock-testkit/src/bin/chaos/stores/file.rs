@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
-use dlock_testkit::chaos::{Aimed, Deployment, Kind};
+use dlock_testkit::chaos::{Aimed, Kind, Target};
 use dlock_testkit::servers::SmallDisk;
 use dlock_testkit::stores;
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ use super::entries::Entries;
 const DISK: u64 = 16 << 20;
 
 #[derive(Debug)]
-pub(super) struct FileDeployment {
+pub(super) struct FileTarget {
     url: String,
     entries: Entries,
     place: Place,
@@ -30,7 +30,7 @@ enum Place {
     Dir(TempDir),
 }
 
-impl FileDeployment {
+impl FileTarget {
     pub(super) fn start() -> Self {
         let place = match SmallDisk::available() {
             Ok(()) => Place::Disk(SmallDisk::new(DISK).expect("this machine mounts disks")),
@@ -47,7 +47,7 @@ impl FileDeployment {
 }
 
 #[async_trait]
-impl Deployment for FileDeployment {
+impl Target for FileTarget {
     fn store(&self) -> &str {
         "file"
     }

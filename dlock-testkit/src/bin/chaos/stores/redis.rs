@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
-use dlock_testkit::chaos::{Aim, Aimed, Deployment, Kind};
+use dlock_testkit::chaos::{Aim, Aimed, Kind, Target};
 use dlock_testkit::servers::{Redis, SmallDisk};
 use dlock_testkit::stores;
 
@@ -26,14 +26,14 @@ const DISK: u64 = 64 << 20;
 const STEP: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(super) struct RedisDeployment {
+pub(super) struct RedisTarget {
     server: Redis,
     has_steppable_clock: bool,
     has_disk: bool,
     entries: Entries,
 }
 
-impl RedisDeployment {
+impl RedisTarget {
     pub(super) async fn start() -> Self {
         let has_steppable_clock = Redis::can_step_clocks().is_ok();
         let builder = Redis::builder().append_only();
@@ -54,7 +54,7 @@ impl RedisDeployment {
 }
 
 #[async_trait]
-impl Deployment for RedisDeployment {
+impl Target for RedisTarget {
     fn store(&self) -> &str {
         "redis"
     }

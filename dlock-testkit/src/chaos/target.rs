@@ -10,7 +10,7 @@ use super::LineFault;
 
 /// Running servers of one store, and what can be done to them.
 #[async_trait]
-pub trait Deployment: Debug + Send + Sync {
+pub trait Target: Debug + Send + Sync {
     /// What it is, such as `etcd-3`: names the run in reports.
     fn store(&self) -> &str;
 
@@ -19,7 +19,7 @@ pub trait Deployment: Debug + Send + Sync {
     fn servers(&self) -> Vec<SocketAddr>;
 
     /// The address that a worker connects to, when the servers are reached at `servers`, in the
-    /// order of [`Deployment::servers`].
+    /// order of [`Target::servers`].
     fn address(&self, servers: &[SocketAddr]) -> String;
 
     /// A client that no fault stands before: for the lab's own looks at the store.
@@ -58,15 +58,15 @@ pub enum Aim {
     KillWorker,
     /// A worker's lines to all servers.
     Lines(LineFault),
-    /// The servers, for a while: the deployment does it.
+    /// The servers, for a while: the target does it.
     Servers,
-    /// The servers, at one moment: the deployment does it.
+    /// The servers, at one moment: the target does it.
     ServersOnce,
-    /// The entries of one name, until they are put right: the deployment does it.
+    /// The entries of one name, until they are put right: the target does it.
     Name,
 }
 
-/// A fault of the deployment's own, aimed.
+/// A fault of the target's own, aimed.
 #[derive(Clone, Debug)]
 pub struct Aimed {
     /// Which.
