@@ -1,11 +1,13 @@
 //! Real coordination servers for tests, and processes that can be stopped and killed.
 //!
-//! - [`redis`] and [`etcd`] give the one server that all tests of a process share: by URL
-//!   (`DLOCK_TEST_REDIS`, `DLOCK_TEST_ETCD`) or started from the installed binary. Keep tests apart by namespace.
-//! - [`Redis`], [`Etcd`] and so on are servers of the test's own, to stop, kill and restart; ask
-//!   [`Redis::installed`] first. [`EtcdCluster`], [`RedisSentinel`] and so on are several that form
-//!   one service; each can be cut off from the others ([`Members`]).
-//! - Without a server both answer a [`Skip`], which prints itself past the test harness's capture;
+//! - [`redis`], [`etcd`], [`consul`] and [`zookeeper`] give the one server that all tests of a
+//!   process share: by URL (`DLOCK_TEST_REDIS` and so on) or started from what is installed. Keep
+//!   tests apart by namespace.
+//! - [`Redis`], [`Etcd`], [`Consul`] and [`ZooKeeper`] are servers of the test's own, to stop, kill
+//!   and restart; ask [`Redis::installed`] and so on first.
+//! - [`RedisSentinel`], [`RedisCluster`], [`EtcdCluster`], [`ConsulCluster`] and [`ZooKeeperCluster`]
+//!   are several that form one service; each can be cut off from the others ([`Members`]).
+//! - Without a server they answer a [`Skip`], which prints itself past the test harness's capture;
 //!   naming the server in `DLOCK_REQUIRE` (`redis,etcd`) makes it a failure.
 //! - [`SmallDisk`] is a disk that can be filled up, for a server or a directory of the test's own.
 //! - [`Process`] is any other program, to stop, resume and kill: a client, say.

@@ -85,25 +85,37 @@ async fn an_isolated_member_serves_nobody_until_it_rejoins() {
         ensemble.isolate(leader);
         let next = ensemble.wait_for_leader(Some(leader)).await;
         eventually(ensemble.addr(next), &["create", &format!("/from-{leader}"), "value"]);
-        let answer = until(ensemble.addr(leader), |answer| answer.contains("not currently serving"));
-        assert!(answer.is_ok(), "an isolated member says {answer:?}");
+        assert_stops_serving(ensemble.addr(leader));
 
         ensemble.rejoin(leader);
         eventually(ensemble.addr(leader), &["get", &format!("/from-{leader}")]);
     }
 }
 
-/// Waits for an answer to `srvr`.
-fn until(addr: SocketAddr, is_wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+#[tokio::test]
+async fn a_follower_cut_off_from_its_leader_alone_serves_nobody_until_that_is_mended() {
+    let Ok(()) = ZooKeeper::installed() else { return };
+    let ensemble = ZooKeeperCluster::start().await;
+    let leader = ensemble.wait_for_leader(None).await;
+    let follower = (leader + 1) % ensemble.count();
+    ensemble.cut(follower, leader);
+    assert_stops_serving(ensemble.addr(follower));
+    // It still has the third.
+    eventually(ensemble.addr(leader), &["create", "/key", "value"]);
+    ensemble.mend(leader, follower);
+    eventually(ensemble.addr(follower), &["get", "/key"]);
+}
+
+/// Waits until it says so.
+#[track_caller]
+fn assert_stops_serving(addr: SocketAddr) {
     let deadline = Instant::now() + BOUND;
     loop {
         let answer = crate::talk::exchange(addr, "srvr").unwrap_or_default();
-        if is_wanted(&answer) {
-            return Ok(());
+        if answer.contains("not currently serving") {
+            return;
         }
-        if Instant::now() >= deadline {
-            return Err(answer);
-        }
+        assert!(Instant::now() < deadline, "it says {answer:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
