@@ -171,8 +171,8 @@ impl Lab {
     }
 
     /// As [`Lab::worker`], with a wall clock of its own. Only for cases that need `ProcessClock`.
-    pub async fn worker_with_clock(&self) -> Worker {
-        Worker::start_with_clock(&self.address(), &self.namespace, self.ttl(), self.flawed_case.as_deref()).await
+    pub async fn worker_with_clock(&self, ttl: Duration) -> Worker {
+        Worker::start_with_clock(&self.address(), &self.namespace, ttl, self.flawed_case.as_deref()).await
     }
 
     async fn start_worker(&self, ttl: Duration) -> Worker {

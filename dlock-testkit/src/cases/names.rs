@@ -52,11 +52,12 @@ async fn names_of_all_lengths_are_told_apart_and_others_refused(lab: Arc<Lab>) {
 }
 
 async fn case_matters(lab: Arc<Lab>) {
-    hold_all_at_once(&lab, &lab.client().await, &["job", "Job", "JOB", "jOb", "straße", "STRASSE", "ǆ", "ǅ"]).await;
+    hold_all_at_once(&lab, &lab.lasting_client().await, &["job", "Job", "JOB", "jOb", "straße", "STRASSE", "ǆ", "ǅ"])
+        .await;
 }
 
 async fn odd_names_are_each_their_own_and_bad_ones_refused(lab: Arc<Lab>) {
-    let locks = lab.client().await;
+    let locks = lab.lasting_client().await;
     let odd = [
         "a",
         ".",
@@ -160,11 +161,11 @@ async fn odd_names_are_each_their_own_and_bad_ones_refused(lab: Arc<Lab>) {
 
 async fn a_name_never_contends_with_one_below_or_beside_it(lab: Arc<Lab>) {
     let names = ["a", "a/b", "ab", "a/b/c", "a/bc", "b", "b/a", "a-b", "a.b", "a0", "a/0", "a/~", "a!"];
-    hold_all_at_once(&lab, &lab.client().await, &names).await;
+    hold_all_at_once(&lab, &lab.lasting_client().await, &names).await;
 }
 
 async fn a_prefix_lists_whole_parts_of_names(lab: Arc<Lab>) {
-    let locks = lab.client().await;
+    let locks = lab.lasting_client().await;
     let guards = hold(&locks, &["a", "a/b", "ab", "a/b/c", "a/bc", "b", "a b", "a%", "A/b"]).await;
     for (prefix, expected) in [
         ("a", &["a", "a/b", "a/b/c", "a/bc"][..]),
@@ -182,7 +183,8 @@ async fn a_prefix_lists_whole_parts_of_names(lab: Arc<Lab>) {
 
 async fn namespaces_are_isolated(lab: Arc<Lab>) {
     let mine = lab.namespace().clone();
-    let in_namespace = async |namespace: Namespace| lab.client_with(|builder| builder.namespace(namespace)).await;
+    let in_namespace =
+        async |namespace: Namespace| lab.client_with(|builder| builder.namespace(namespace).ttl(lab.long_ttl())).await;
     let mut clients = Vec::new();
     let shorter = mine.as_str()[..mine.as_str().len() - 8].to_owned();
     for namespace in [mine.to_string(), format!("{mine}-"), format!("{mine}.a"), shorter] {
