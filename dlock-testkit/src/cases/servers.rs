@@ -11,7 +11,6 @@ use crate::broken::losses::Hidden;
 use crate::broken::outages::{
     AnswersForTheService, GivesUpAtOnce, RefusalsLookLikeOutages, RefusedIsTriedLater, SpoiltByAFailure,
 };
-use crate::broken::renewal::FailureIsLoss;
 use crate::broken::tokens::{Miscounts, Rule};
 use crate::cases::standing::{Standing, assert_fenced_or_grown, patient, renewed};
 use crate::{Case, Lab, Need, Refusal, Trouble};
@@ -26,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
     case!([59, 84] tokens_grow_though_no_process_was_left, needs [Need::Processes],
         trips on Miscounts::by(Rule::CounterDiesWithItsName)),
     case!([60] a_killed_leader_is_replaced_and_the_lock_is_kept, needs [Need::Alone(Trouble::LeaderKilled)],
-        trips on FailureIsLoss),
+        trips on SpoiltByAFailure::default()),
     case!([60] a_stopped_leader_is_replaced_and_the_lock_is_kept, needs [Need::Alone(Trouble::LeaderStopped)],
         trips on GivesUpAtOnce),
     case!([63] a_minority_that_is_down_changes_nothing, needs [Need::Alone(Trouble::MinorityDown)],
