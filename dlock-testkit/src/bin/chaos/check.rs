@@ -11,6 +11,9 @@ use dlock_testkit::timeline::{self, Verdict, Window};
 
 use crate::command::CheckArguments;
 
+/// How much of a run a picture shows before and after a violation, in nanoseconds.
+const AROUND: u64 = 15_000_000;
+
 pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
     let mut are_sound = true;
     for dir in &arguments.dirs {
@@ -44,6 +47,6 @@ pub(crate) fn picture(dir: &Path) -> io::Result<String> {
     let Some(first) = marks.iter().find(|mark| mark.verdict == Verdict::Violation) else {
         return Err(io::Error::other(format!("{} has no violation to be drawn", dir.display())));
     };
-    let window = Window { from: first.from, to: first.to }.with_margin();
+    let window = Window { from: first.from - AROUND, to: first.to + AROUND };
     Ok(timeline::svg(&history, &marks, window))
 }

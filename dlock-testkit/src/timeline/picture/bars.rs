@@ -30,19 +30,23 @@ impl Bars<'_, '_> {
             Outcome::Failed { at, .. } => {
                 let told = canvas.x(*at);
                 canvas.rect("unknown", invoked, middle - 1.0, told - invoked, 2.0);
-                canvas.cross("failed", told, middle, 3.0);
+                if canvas.shows(*at) {
+                    canvas.cross("failed", told, middle, 3.0);
+                }
             }
             Outcome::Unknown { at, .. } | Outcome::Abandoned { at } => {
                 let told = canvas.x(*at);
                 canvas.rect("unknown", invoked, y + 2.0, told - invoked, BAR - 4.0);
-                if matches!(op.outcome, Outcome::Abandoned { .. }) {
+                if matches!(op.outcome, Outcome::Abandoned { .. }) && canvas.shows(*at) {
                     canvas.rect("hollow", told - 4.0, y + 2.0, 8.0, 8.0);
                 }
             }
             Outcome::Pending => {
                 let end = canvas.x(self.end);
                 canvas.rect("unknown", invoked, y + 2.0, end - invoked, BAR - 4.0);
-                canvas.arrow("end", end, middle);
+                if canvas.shows(self.end) {
+                    canvas.arrow("end", end, middle);
+                }
             }
         }
         canvas.close();
@@ -64,10 +68,15 @@ fn draw_hold(canvas: &mut Canvas, op: &Op, hold: &Hold, y: f64) {
             canvas.text("on", since + 4.0, y + 10.0, &text);
         }
     }
+    if let End::Released { answered, .. } = &hold.end {
+        let answered = canvas.x(answered.unwrap_or(hold.noticed));
+        canvas.rect("", noticed, middle - 0.5, answered - noticed, 1.0);
+    }
+    if !canvas.shows(hold.noticed) {
+        return;
+    }
     match &hold.end {
-        End::Released { answered, error } => {
-            let answered = canvas.x(answered.unwrap_or(hold.noticed));
-            canvas.rect("", noticed, middle - 0.5, answered - noticed, 1.0);
+        End::Released { error, .. } => {
             canvas.rect("end", noticed - 1.0, y - 1.0, 2.0, BAR + 2.0);
             if error.is_some() {
                 canvas.text("strong", noticed + 2.0, y + 10.0, "!");

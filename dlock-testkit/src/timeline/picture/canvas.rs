@@ -32,6 +32,11 @@ impl Canvas {
         GUTTER + share * (WIDTH - GUTTER - 4.0)
     }
 
+    /// Whether `at` is in the window: what ends later has no end in the picture.
+    pub(super) fn shows(&self, at: u64) -> bool {
+        self.window.touches(at, at)
+    }
+
     /// Where a stretch is, wide enough to be seen.
     pub(super) fn stretch(&self, from: u64, to: u64) -> (f64, f64) {
         let (from, to) = (self.x(from), self.x(to));
