@@ -1,7 +1,7 @@
 //! Servers that form one service.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::thread;
 
@@ -43,19 +43,20 @@ impl Members {
     }
 
     /// As [`Members::start`], for servers that dial their peers by a SOCKS proxy, if told to.
-    /// `recipe` makes the one for a member from the ports at which members are to listen for each
-    /// other, `each` by member, and from the address of this member's proxy.
+    /// `recipe` makes the one for a member from the addresses at which members are to listen for
+    /// each other, `each` by member, and from that of this member's proxy.
     pub(crate) fn start_by_proxy<R: Recipe>(
         count: usize,
         each: usize,
-        mut recipe: impl FnMut(usize, &[Vec<u16>], SocketAddr) -> R,
+        mut recipe: impl FnMut(usize, &[Vec<SocketAddrV4>], SocketAddr) -> R,
     ) -> io::Result<Self> {
         node::with_other_ports(|| {
             let proxies = Proxies::bind(count, each)?;
-            let (addrs, peer_ports) = (proxies.addrs()?, proxies.peer_ports().to_vec());
-            let nodes = prepare(count, |member| recipe(member, &peer_ports, addrs[member]))?;
-            let peers = proxies.serve()?;
-            Self { peers, nodes, peer_ports }.launched()
+            let addrs = proxies.addrs()?;
+            let nodes = prepare(count, |member| recipe(member, proxies.peers(), addrs[member]))?;
+            let peer_ports = proxies.peers().iter().map(|addrs| addrs.iter().map(SocketAddrV4::port).collect());
+            let peer_ports = peer_ports.collect();
+            Self { peers: proxies.serve()?, nodes, peer_ports }.launched()
         })
     }
 

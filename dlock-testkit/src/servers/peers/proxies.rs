@@ -36,25 +36,30 @@ pub(crate) struct Proxies {
     /// By member.
     listeners: Vec<StdListener>,
     /// Where members are to listen for each other: by member.
-    peer_ports: Vec<Vec<u16>>,
+    peers: Vec<Vec<SocketAddrV4>>,
 }
 
 /// The proxy of one member.
 #[derive(Debug)]
 struct Proxy {
     member: usize,
-    /// Which member listens on which port.
-    members: Arc<HashMap<u16, usize>>,
+    /// Which member listens where.
+    members: Arc<HashMap<SocketAddrV4, usize>>,
     links: watch::Receiver<Links>,
 }
 
 impl Proxies {
-    /// Takes a port for the proxy of each of `members` members, and chooses `each` ports for each
-    /// of them, to listen for the others.
+    /// Takes a port for the proxy of each of `members` members, and chooses `each` addresses for
+    /// each of them, to listen for the others.
+    ///
+    /// They are on a loopback address that nobody else uses: a member may take a port late, as
+    /// ZooKeeper's does when it is elected, and somebody else would have it by then.
     pub(crate) fn bind(members: usize, each: usize) -> io::Result<Self> {
         let listeners = (0..members).map(|_| bind()).collect::<io::Result<_>>()?;
-        let peer_ports = (0..members).map(|_| (0..each).map(|_| ports::free_port()).collect()).collect();
-        Ok(Self { listeners, peer_ports })
+        let ip = Ipv4Addr::new(127, fastrand::u8(1..), fastrand::u8(..), fastrand::u8(1..255));
+        let peer = |_| SocketAddrV4::new(ip, ports::free_port());
+        let peers = (0..members).map(|_| (0..each).map(peer).collect()).collect();
+        Ok(Self { listeners, peers })
     }
 
     /// Where each member finds its proxy.
@@ -63,15 +68,15 @@ impl Proxies {
     }
 
     /// Where members are to listen for each other: by member.
-    pub(crate) fn peer_ports(&self) -> &[Vec<u16>] {
-        &self.peer_ports
+    pub(crate) fn peers(&self) -> &[Vec<SocketAddrV4>] {
+        &self.peers
     }
 
     /// Serves from now on.
     pub(crate) fn serve(self) -> io::Result<Peers> {
-        let ports = self.peer_ports.iter().enumerate();
-        let members =
-            Arc::new(ports.flat_map(|(member, ports)| ports.iter().map(move |port| (*port, member))).collect());
+        let addrs = self.peers.iter().enumerate();
+        let members = addrs.flat_map(|(member, addrs)| addrs.iter().map(move |addr| (*addr, member)));
+        let members = Arc::new(members.collect());
         Peers::start(|links| {
             for (member, listener) in self.listeners.into_iter().enumerate() {
                 listener.set_nonblocking(true)?;
@@ -87,7 +92,7 @@ impl Proxies {
 impl Proxy {
     async fn serve(self: Arc<Self>, mut stream: TcpStream) -> io::Result<()> {
         let target = greet(&mut stream).await?;
-        let Some(other) = self.members.get(&target.port()).filter(|_| target.ip().is_loopback()) else {
+        let Some(other) = self.members.get(&target) else {
             return answer(&mut stream, Reply::NotAllowed).await;
         };
         let mut line = Line::new((self.member, *other), self.links.clone());
@@ -144,7 +149,7 @@ mod tests {
     fn members_reach_each_other_unless_they_are_cut_apart() {
         let network = Network::start();
         let listener = network.listen(1);
-        let mut dialled = network.dial(0, network.ports[1]);
+        let mut dialled = network.dial(0, network.listening[1]);
         assert_eq!(receive(&mut dialled), SUCCEEDED);
         let (mut accepted, _) = listener.accept().unwrap();
         send(&mut dialled, &mut accepted);
@@ -152,7 +157,7 @@ mod tests {
         network.peers.cut(1, 0);
         accepted.write_all(b"answer").unwrap();
         assert_silent(&mut dialled);
-        let mut late = network.dial(0, network.ports[1]);
+        let mut late = network.dial(0, network.listening[1]);
         assert_silent(&mut late);
         network.peers.mend(0, 1);
         assert_eq!(&receive(&mut dialled), b"answer");
@@ -164,48 +169,48 @@ mod tests {
         let network = Network::start();
         let listeners = [0, 1, 2].map(|member| network.listen(member));
         network.peers.isolate(0);
-        assert_silent(&mut network.dial(0, network.ports[1]));
-        assert_silent(&mut network.dial(1, network.ports[0]));
-        assert_eq!(receive(&mut network.dial(1, network.ports[2])), SUCCEEDED);
+        assert_silent(&mut network.dial(0, network.listening[1]));
+        assert_silent(&mut network.dial(1, network.listening[0]));
+        assert_eq!(receive(&mut network.dial(1, network.listening[2])), SUCCEEDED);
         network.peers.rejoin(0);
-        assert_eq!(receive(&mut network.dial(1, network.ports[0])), SUCCEEDED);
+        assert_eq!(receive(&mut network.dial(1, network.listening[0])), SUCCEEDED);
         drop(listeners);
     }
 
     #[test]
     fn who_does_not_listen_refuses_and_strangers_are_not_dialled() {
         let network = Network::start();
-        assert_eq!(receive(&mut network.dial(0, network.ports[1])), [5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(receive(&mut network.dial(0, network.listening[1])), [5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = stranger.local_addr().unwrap().port();
-        assert_eq!(receive(&mut network.dial(0, port)), [5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+        let SocketAddr::V4(stranger) = stranger.local_addr().unwrap() else { unreachable!() };
+        assert_eq!(receive(&mut network.dial(0, stranger)), [5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
     }
 
-    /// Three members with a port each.
+    /// Three members with an address each.
     struct Network {
-        addrs: Vec<SocketAddr>,
-        ports: Vec<u16>,
+        proxies: Vec<SocketAddr>,
+        listening: Vec<SocketAddrV4>,
         peers: Peers,
     }
 
     impl Network {
         fn start() -> Self {
             let proxies = Proxies::bind(3, 1).unwrap();
-            let (addrs, ports) = (proxies.addrs().unwrap(), proxies.peer_ports().concat());
-            Self { addrs, ports, peers: proxies.serve().unwrap() }
+            let (addrs, listening) = (proxies.addrs().unwrap(), proxies.peers().concat());
+            Self { proxies: addrs, listening, peers: proxies.serve().unwrap() }
         }
 
         fn listen(&self, member: usize) -> TcpListener {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, self.ports[member])).unwrap()
+            TcpListener::bind(self.listening[member]).unwrap()
         }
 
         /// Asks for a connection as Java does, but does not wait for the answer.
-        fn dial(&self, member: usize, port: u16) -> TcpStream {
-            let mut stream = TcpStream::connect(self.addrs[member]).unwrap();
+        fn dial(&self, member: usize, to: SocketAddrV4) -> TcpStream {
+            let mut stream = TcpStream::connect(self.proxies[member]).unwrap();
             stream.write_all(&[5, 2, 0, 2]).unwrap();
             assert_eq!(receive(&mut stream), [5, 0]);
-            let [high, low] = port.to_be_bytes();
-            stream.write_all(&[5, 1, 0, 1, 127, 0, 0, 1, high, low]).unwrap();
+            let (ip, port) = (to.ip().octets(), to.port().to_be_bytes());
+            stream.write_all(&[&[5, 1, 0, 1], &ip[..], &port[..]].concat()).unwrap();
             stream
         }
     }

@@ -13,8 +13,8 @@ use crate::servers::{Node, probe};
 
 /// How many members an ensemble has.
 const SIZE: usize = 3;
-/// How many ports a member has for its peers.
-const PEER_PORTS: usize = 2;
+/// At how many addresses a member listens for its peers.
+const PEER_ADDRS: usize = 2;
 
 /// A running ZooKeeper ensemble of three members; what can be done with them is on [`Members`].
 #[derive(Debug)]
@@ -108,8 +108,8 @@ impl ZooKeeperClusterBuilder {
     /// When one does not start; the message has the end of its log.
     #[must_use]
     pub fn start_blocking(self) -> ZooKeeperCluster {
-        let started = Members::start_by_proxy(SIZE, PEER_PORTS, |member, ports, proxy| {
-            Member::of_ensemble(self.tick, Place { member, peers: ports.to_vec(), proxy })
+        let started = Members::start_by_proxy(SIZE, PEER_ADDRS, |member, peers, proxy| {
+            Member::of_ensemble(self.tick, Place { member, peers: peers.to_vec(), proxy })
         });
         match started {
             Ok(members) => ZooKeeperCluster { members },

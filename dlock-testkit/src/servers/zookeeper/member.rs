@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::process::Command;
 
 use super::Tick;
@@ -29,8 +29,8 @@ pub(super) struct Member {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) member: usize,
-    /// The ports at which members listen for each other: for the leader's data, and for elections.
-    pub(super) peers: Vec<Vec<u16>>,
+    /// Where members listen for each other: for the leader's data, and for elections.
+    pub(super) peers: Vec<Vec<SocketAddrV4>>,
     /// By which it dials them.
     pub(super) proxy: SocketAddr,
 }
@@ -54,8 +54,9 @@ impl Member {
             site.ports[0],
             self.tick.0.as_millis(),
         );
-        for (member, ports) in self.place.iter().flat_map(|place| place.peers.iter().enumerate()) {
-            let _ = writeln!(config, "server.{}=127.0.0.1:{}:{}", member + 1, ports[0], ports[1]);
+        for (member, addrs) in self.place.iter().flat_map(|place| place.peers.iter().enumerate()) {
+            let (data, election) = (addrs[0], addrs[1].port());
+            let _ = writeln!(config, "server.{}={data}:{election}", member + 1);
         }
         config
     }
@@ -66,7 +67,7 @@ impl Recipe for Member {
         "zookeeper"
     }
 
-    /// The one for clients: those for peers are chosen for all members together.
+    /// The one for clients: those for peers are of all members together.
     fn port_count(&self) -> usize {
         1
     }
