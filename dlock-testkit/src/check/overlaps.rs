@@ -45,9 +45,13 @@ fn overlap(history: &History, name: &str, span: (u64, u64), first: &Op, second: 
         second.owner,
         (span.1 - span.0) as f64 / 1e6
     );
+    // It may neither begin nor last where exclusion is promised: by then a holder has been told.
     let excuses = |fault: &&Fault| {
         let hits = |op: &Op| fault.is_aimed_at(&op.process);
-        fault.breaks_exclusion(name, span.0) && (fault.info.worker.is_none() || hits(first) || hits(second))
+        let (from, to) = span;
+        fault.breaks_exclusion(name, from)
+            && fault.breaks_exclusion(name, to)
+            && (fault.info.worker.is_none() || hits(first) || hits(second))
     };
     let excuse = history.faults.iter().rfind(excuses);
     Violation {

@@ -38,7 +38,10 @@ fn a_holder_that_stood_still_believes_no_longer_than_it_was_valid() {
         end(Script::complete().invoke(9, "w1", 1, "a").granted(10, "w1", 1, token(1), Some(50)))
     };
     let lost = stopped(|script| script.lost(80, "w1", 1, 50));
-    let released = stopped(|script| script.event(80, "w1", What::Release { op: 1, until: Some(50 * MS) }));
+    let released = stopped(|script| {
+        let script = script.event(80, "w1", What::Release { op: 1, until: Some(50 * MS) });
+        script.event(81, "w1", What::Released { op: 1, error: None })
+    });
     for script in [lost, released] {
         let sound = script.clone().hold("w2", 1, "a", (50, 60), 2).report();
         assert!(sound.is_sound(), "{sound}");
@@ -75,19 +78,20 @@ fn what_was_granted_after_its_validity_was_never_believed() {
 #[test]
 fn an_overlap_is_excused_only_while_exclusion_is_not_promised() {
     let breaking = FaultInfo { breaks_exclusion_for: Some(5 * MS), ..fault(0, "step clock") };
-    let overlap_at = |at: u64, info: &FaultInfo| {
-        let script = Script::complete().fault((10, 12), info.clone()).hold("w1", 1, "a", (5, 40), 1);
-        script.hold("w2", 1, "a", (at, 50), 2).report()
+    let overlap = |from: u64, to: u64, info: &FaultInfo| {
+        let script = Script::complete().fault((10, 12), info.clone()).hold("w1", 1, "a", (5, to), 1);
+        script.hold("w2", 1, "a", (from, 50), 2).report()
     };
-    for at in [10, 17] {
+    let overlap_at = |at, info: &FaultInfo| overlap(at, 17, info);
+    for at in [10, 16] {
         let report = overlap_at(at, &breaking);
         assert!(report.is_sound(), "{report}");
         assert_eq!(report.excused.len(), 1);
         assert_eq!(report.excused[0].excused_by, Some(breaking.clone()));
     }
-    for at in [9, 18] {
-        let report = overlap_at(at, &breaking);
-        assert_eq!((breaches(&report), report.excused.len()), (vec![Breach::Overlap], 0), "at {at}");
+    for (from, to) in [(9, 17), (10, 18), (18, 19)] {
+        let report = overlap(from, to, &breaking);
+        assert_eq!((breaches(&report), report.excused.len()), (vec![Breach::Overlap], 0), "from {from} to {to}");
     }
 
     let aimed = |name: &str| FaultInfo { name: Some(name.to_owned()), ..breaking.clone() };
