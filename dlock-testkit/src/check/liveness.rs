@@ -3,27 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::{Breach, Violation};
-use crate::history::{End, History, Op, Outcome, What};
+use crate::history::{End, History, Hold, Op, Outcome, What};
 
 /// Operations that never ended, and names on which nobody was served any more.
 pub(super) fn liveness(history: &History) -> Vec<Violation> {
     let last = |wanted: fn(&What) -> bool| history.events.iter().rfind(|event| wanted(&event.what));
     let mut found = Vec::new();
     if let Some(healed) = last(|what| matches!(what, What::Healed)) {
-        found.extend(hung(history, healed.at));
         found.extend(starved(history, healed.at));
     }
     if let Some(scanned) = last(|what| matches!(what, What::Scanned { .. })) {
+        found.extend(hung(history, scanned.at));
         found.extend(unaware(history, scanned.at));
     }
     found
 }
 
-fn hung(history: &History, healed: u64) -> impl Iterator<Item = Violation> {
-    let hung = history.ops.iter().filter(move |op| op.outcome == Outcome::Pending && op.invoked < healed);
-    hung.map(|op| {
-        let message = format!("{} waited for {} to the end of the history, and was never answered", op.owner, op.name);
-        Violation::new(history, Breach::Hung, (op.invoked, history.end()), Some(&op.name), &[op], message)
+/// By the time of the scan, every client has finished what it began, or was given up.
+fn hung(history: &History, scanned: u64) -> impl Iterator<Item = Violation> {
+    let is_gone =
+        |op: &Op| history.events.iter().any(|event| matches!(&event.what, What::Gone { who } if *who == op.process));
+    history.ops.iter().filter_map(move |op| {
+        let (since, what) = match &op.outcome {
+            Outcome::Pending => (op.invoked, "waited for"),
+            Outcome::Held(Hold { noticed, end: End::Released { answered: None, .. }, .. }) if !is_gone(op) => {
+                (*noticed, "released")
+            }
+            _ => return None,
+        };
+        let message = format!("{} {what} {}, and was never answered", op.owner, op.name);
+        let span = (since, history.end());
+        (since < scanned).then(|| Violation::new(history, Breach::Hung, span, Some(&op.name), &[op], message))
     })
 }
 

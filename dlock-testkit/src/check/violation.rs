@@ -50,7 +50,7 @@ pub enum Breach {
     StaleAccess,
     /// Two operations wrote a fenced register with one token.
     SharedToken,
-    /// An operation never ended, though its process lived on.
+    /// An operation or a release never ended, though its process lived on.
     Hung,
     /// Nobody was served after the faults, though somebody waited.
     Starved,

@@ -64,6 +64,7 @@ fn events(spans: &[Span], random: &mut Rng) -> Vec<Event> {
             Ends::Released => {
                 add(since, &process, granted(None));
                 add(until, &process, What::Release { op, until: None });
+                add(until, &process, What::Released { op, error: None });
             }
             Ends::LostAtOnce => {
                 add(since, &process, granted(Some(until + 30)));
@@ -73,6 +74,7 @@ fn events(spans: &[Span], random: &mut Rng) -> Vec<Event> {
                 add(since, &process, granted(Some(since + 1)));
                 add(since, &process, What::Renewed { op, until });
                 add(late, &process, What::Release { op, until: Some(until) });
+                add(late, &process, What::Released { op, error: None });
             }
             Ends::Killed => {
                 add(since, &process, granted(Some(until)));

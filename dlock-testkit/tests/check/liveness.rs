@@ -19,8 +19,26 @@ fn a_wait_that_never_ends_is_caught_unless_its_process_is_gone() {
         script.clone().gone(900, "w1"),
         script.clone().event(1300, "w1", fail(1)),
         script.clone().event(1300, "w1", What::Unknown { op: 1, why: "timed out".to_owned() }),
-        script.granted(1300, "w1", 1, token(2), None).event(1301, "w1", What::Release { op: 1, until: None }),
+        script.granted(1300, "w1", 1, token(2), None).event(1301, "w1", What::Release { op: 1, until: None }).event(
+            1302,
+            "w1",
+            What::Released { op: 1, error: None },
+        ),
     ] {
+        let report = sound.report();
+        assert!(report.is_sound(), "{report}");
+    }
+    let begun_after_the_faults = Script::complete().invoke(1050, "w1", 1, "a").hold("w2", 1, "a", (1100, 1200), 1);
+    assert_eq!(begun_after_the_faults.breaches(), [Breach::Hung]);
+}
+
+#[test]
+fn a_release_that_is_never_answered_is_caught_unless_its_process_is_gone() {
+    let script = Script::complete().invoke(9, "w1", 1, "a").granted(10, "w1", 1, token(1), None);
+    let script = script.event(20, "w1", What::Release { op: 1, until: None });
+    assert_eq!(script.clone().breaches(), [Breach::Hung]);
+    let failed = What::Released { op: 1, error: Some("timed out".to_owned()) };
+    for sound in [script.clone().gone(900, "w1"), script.event(1300, "w1", failed)] {
         let report = sound.report();
         assert!(report.is_sound(), "{report}");
     }
