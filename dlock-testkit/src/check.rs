@@ -77,12 +77,16 @@ fn incomplete(history: &History) -> Vec<String> {
         }
     };
     let has = |wanted: fn(&What) -> bool| history.events.iter().any(|event| wanted(&event.what));
-    require(history.ops.iter().any(|op| op.hold().is_some()), "nobody ever held anything");
+    let anybody_held = history.ops.iter().any(|op| op.hold().is_some());
+    require(anybody_held, "nobody ever held anything");
     require(
         has(|what| matches!(what, What::Write { accepted: true, .. })),
         "no register was ever written: nothing shows what the lock protects",
     );
     require(has(|what| matches!(what, What::Healed)), "the faults never ended: nothing shows that all were served");
     require(has(|what| matches!(what, What::Scanned { .. })), "the store was not scanned at the end for what is left");
+    if let Some(owner) = writers::stranger(history).filter(|_| anybody_held) {
+        missing.push(format!("{owner} was at a register with what no recorded operation held: a file has a gap"));
+    }
     missing
 }

@@ -4,7 +4,19 @@ use std::collections::HashMap;
 
 use dlock_core::Token;
 
-use crate::history::{History, Op};
+use crate::history::{History, Op, What};
+
+/// The first who accessed a register without an operation that held its name: operations write down
+/// that they hold before they go to the resource.
+pub(super) fn stranger(history: &History) -> Option<&str> {
+    let writers = Writers::of(history);
+    history.events.iter().find_map(|event| match &event.what {
+        What::Read { name, owner, token, .. } | What::Write { name, owner, token, .. } => {
+            writers.find(name, owner, *token, event.at).is_none().then_some(owner.as_str())
+        }
+        _ => None,
+    })
+}
 
 /// Finds operations by what the resource knows of them.
 pub(super) struct Writers<'h> {

@@ -80,6 +80,15 @@ fn what_is_left_in_the_store_is_caught() {
 }
 
 #[test]
+fn a_history_in_which_a_file_is_missing_is_not_sound() {
+    let script = Script::complete().writes("w9", 500, "other", 7, 2).hold("w8", 1, "other", (1100, 1110), 8);
+    let report = script.clone().report();
+    assert!(!report.is_sound() && report.incomplete[0].contains("w9"), "{report}");
+    let whole = script.hold("w9", 1, "other", (499, 501), 7).report();
+    assert!(whole.is_sound(), "{whole}");
+}
+
+#[test]
 fn a_history_that_proves_nothing_is_not_sound() {
     let without = |unwanted: fn(&What) -> bool| {
         let mut events = Script::complete().events();
