@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dlock_core::{Instant, Landed, Token};
+use dlock_core::{Clock, Instant, Landed, Token};
 use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -103,24 +103,28 @@ impl Owner {
         let token = held.token();
         self.recorder.record(What::Ok { op, token, until: nanos(held.valid_until()) });
         let work = self.work_to_do();
+        let mut look = Look { held: &*held, last: None };
         let worked = tokio::select! {
             biased;
             lost = held.lost() => Err(lost),
-            worked = self.read_and_write(op, name, &*held, token, work, registers) => Ok(worked),
+            worked = self.read_and_write(op, name, &mut look, token, work, registers) => Ok(worked),
         };
+        let is_held = worked.is_ok() && look.is_held();
+        let looked = look.last;
         match worked {
-            Ok(worked) if held.is_held() => {
-                self.recorder.record(What::Release { op, until: nanos(held.valid_until()) });
+            Ok(worked) if is_held => {
+                let until = held.valid_until().map(|until| looked.map_or(until, |looked| until.max(looked)));
+                self.recorder.record(What::Release { op, until: nanos(until) });
                 let error = held.release().await.err().map(|error| error.to_string());
                 self.recorder.record(What::Released { op, error });
                 worked.map_err(|_| Interrupted)
             }
             Ok(worked) => {
-                self.record_loss(op, held.lost().await);
+                self.record_loss(op, held.lost().await, looked);
                 worked.map_err(|_| Interrupted)
             }
             Err(lost) => {
-                self.record_loss(op, lost);
+                self.record_loss(op, lost, looked);
                 Err(Interrupted)
             }
         }
@@ -132,7 +136,7 @@ impl Owner {
         &mut self,
         op: u64,
         name: &str,
-        held: &dyn Holding,
+        look: &mut Look<'_>,
         token: Option<Token>,
         work: Work,
         registers: &mut ResourceClient,
@@ -140,6 +144,7 @@ impl Owner {
         let label = self.label.clone();
         let access = |register| Access { register, name, owner: &label, token };
         let begun = tokio::time::Instant::now();
+        let held = look.held;
         let mut until = held.valid_until();
         loop {
             let fenced = match token {
@@ -148,7 +153,7 @@ impl Owner {
             };
             let unfenced = registers.read(&access(Register::Unfenced)).await?;
             sleep(work.thinks).await;
-            if !held.is_held() {
+            if !look.is_held() {
                 return Ok(());
             }
             sleep(Duration::from_micros(self.random.u64(..2_000))).await;
@@ -169,7 +174,8 @@ impl Owner {
         }
     }
 
-    fn record_loss(&self, op: u64, (why, until): (String, Instant)) {
+    fn record_loss(&self, op: u64, (why, until): (String, Instant), looked: Option<Instant>) {
+        let until = looked.map_or(until, |looked| until.max(looked));
         self.recorder.record(What::Lost { op, until: until.as_nanos(), why });
     }
 
@@ -198,6 +204,25 @@ impl Owner {
 struct Held {
     name: String,
     holding: Box<dyn Holding>,
+}
+
+/// Looks whether a name is held. Who is told so believes it, whatever the lock says afterwards about
+/// its validity.
+struct Look<'a> {
+    held: &'a dyn Holding,
+    /// A moment just before the last look that said so.
+    last: Option<Instant>,
+}
+
+impl Look<'_> {
+    fn is_held(&mut self) -> bool {
+        let now = Clock::system().now();
+        let is_held = self.held.is_held();
+        if is_held {
+            self.last = Some(now);
+        }
+        is_held
+    }
 }
 
 /// The connection to the resource is in the middle of an exchange.
