@@ -10,6 +10,7 @@ use dlock_testkit::history::History;
 use dlock_testkit::timeline::{self, Verdict, Window};
 
 use crate::command::CheckArguments;
+use crate::print;
 
 /// How much of a run a picture shows before and after a violation, in nanoseconds.
 const AROUND: u64 = 15_000_000;
@@ -19,9 +20,9 @@ pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
     for dir in &arguments.dirs {
         let report = judge(dir)?;
         if arguments.json {
-            println!("{}", serde_json::to_string(&report)?);
+            print(format_args!("{}\n", serde_json::to_string(&report)?))?;
         } else {
-            print!("{report}");
+            print(&report)?;
         }
         are_sound &= report.is_sound();
         if let Some(file) = &arguments.picture {

@@ -9,6 +9,7 @@ use dlock_testkit::check::{self, Report};
 use dlock_testkit::history::History;
 
 use crate::command::TablesArguments;
+use crate::print;
 
 pub(crate) fn run(arguments: &TablesArguments) -> io::Result<ExitCode> {
     let reports = arguments.dirs.iter().map(|dir| {
@@ -18,7 +19,7 @@ pub(crate) fn run(arguments: &TablesArguments) -> io::Result<ExitCode> {
     let reports: Vec<Report> = reports.collect::<io::Result<_>>()?;
     let tables = check::tables(&reports);
     match &arguments.write {
-        None => print!("{tables}"),
+        None => print(&tables)?,
         Some(file) => replace(file, "runs", &tables)?,
     }
     Ok(ExitCode::SUCCESS)

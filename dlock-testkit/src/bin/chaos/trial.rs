@@ -1,6 +1,6 @@
 //! One run, from starting the servers to the report.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ use dlock_testkit::check::Report;
 
 use crate::check;
 use crate::command::TrialArguments;
+use crate::print;
 use crate::stores::Store;
 use crate::worker::Locking;
 
@@ -20,19 +21,18 @@ const KINDS_OF_FILES: [&str; 4] = ["jsonl", "log", "json", "html"];
 
 pub(crate) fn run(arguments: TrialArguments) -> io::Result<ExitCode> {
     if arguments.plan {
-        print!("{}", block_on(plan(&arguments))??);
+        print(block_on(plan(&arguments))??)?;
         return Ok(ExitCode::SUCCESS);
     }
     let report = block_on(trial(&arguments))??;
-    print!("{report}");
-    println!("  written to {}", dir(&arguments).display());
+    print(format_args!("{report}  written to {}\n", dir(&arguments).display()))?;
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs it, judges it and draws it.
 pub(crate) async fn trial(arguments: &TrialArguments) -> io::Result<Report> {
     let dir = dir(arguments);
-    make_room(&dir)?;
+    let _lock = make_room(&dir)?;
     let target = store(arguments).deploy().await;
     let settings = settings(arguments, &*target).await?;
     let faults = settings.faults;
@@ -117,13 +117,24 @@ pub(crate) fn name(store: Store) -> String {
     store.to_possible_value().expect("no store is hidden").get_name().to_owned()
 }
 
-/// Removes the run that is in the directory, but nothing else.
-fn make_room(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+/// Removes the run that is in the directory, but nothing else. No other run can have the directory
+/// for as long as the answer lives.
+fn make_room(dir: &Path) -> io::Result<File> {
+    let failed = |error: io::Error| io::Error::new(error.kind(), format!("cannot write to {}: {error}", dir.display()));
+    fs::create_dir_all(dir).map_err(failed)?;
+    let lock = File::open(dir).map_err(failed)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            let why = format!("another run writes to {} now: choose another --dir", dir.display());
+            io::Error::new(io::ErrorKind::ResourceBusy, why)
+        }
+        TryLockError::Error(error) => failed(error),
+    })?;
+    let is_run = dir.join("lab.jsonl").is_file();
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir)? {
+    for entry in fs::read_dir(dir).map_err(failed)? {
         let path = entry?.path();
-        let is_ours = path.extension().is_some_and(|kind| KINDS_OF_FILES.iter().any(|ours| kind == *ours));
+        let is_ours = is_run && path.extension().is_some_and(|kind| KINDS_OF_FILES.iter().any(|ours| kind == *ours));
         if !is_ours || !path.is_file() {
             let why =
                 format!("{} has {}, which is no part of a run: choose another --dir", dir.display(), path.display());
@@ -131,5 +142,6 @@ fn make_room(dir: &Path) -> io::Result<()> {
         }
         files.push(path);
     }
-    files.into_iter().try_for_each(fs::remove_file)
+    files.into_iter().try_for_each(fs::remove_file).map_err(failed)?;
+    Ok(lock)
 }
