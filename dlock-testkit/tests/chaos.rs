@@ -65,9 +65,17 @@ fn what_cannot_be_done_is_said() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains(why), "{arguments:?}: {}", text(&output.stderr));
     }
-    let foreign = tempfile::tempdir().unwrap();
-    std::fs::write(foreign.path().join("letter.txt"), "dear").unwrap();
-    let output = chaos(&["--store", "file", "--faults", "1", "--dir", foreign.path().to_str().unwrap()]);
+    for file in ["letter.txt", "package.json"] {
+        let foreign = tempfile::tempdir().unwrap();
+        std::fs::write(foreign.path().join(file), "dear").unwrap();
+        let output = chaos(&["--store", "file", "--faults", "1", "--dir", foreign.path().to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(foreign.path().join(file).exists());
+    }
+    let busy = tempfile::tempdir().unwrap();
+    let other_run = std::fs::File::open(busy.path()).unwrap();
+    other_run.lock().unwrap();
+    let output = chaos(&["--store", "file", "--faults", "1", "--dir", busy.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(foreign.path().join("letter.txt").exists());
+    assert!(text(&output.stderr).contains("another run"), "{}", text(&output.stderr));
 }
