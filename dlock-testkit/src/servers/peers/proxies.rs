@@ -1,6 +1,6 @@
 //! Proxies by which members dial each other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener as StdListener};
 use std::sync::Arc;
@@ -52,13 +52,17 @@ impl Proxies {
     /// Takes a port for the proxy of each of `members` members, and chooses `each` addresses for
     /// each of them, to listen for the others.
     ///
-    /// They are on a loopback address that nobody else uses: a member may take a port late, as
+    /// They are on a loopback address of their own, chosen at random: a member may take a port late, as
     /// ZooKeeper's does when it is elected, and somebody else would have it by then.
     pub(crate) fn bind(members: usize, each: usize) -> io::Result<Self> {
         let listeners = (0..members).map(|_| bind()).collect::<io::Result<_>>()?;
         let ip = Ipv4Addr::new(127, fastrand::u8(1..), fastrand::u8(..), fastrand::u8(1..255));
-        let peer = |_| SocketAddrV4::new(ip, ports::free_port());
-        let peers = (0..members).map(|_| (0..each).map(peer).collect()).collect();
+        let mut ports = BTreeSet::new();
+        while ports.len() < members * each {
+            ports.insert(ports::free_port());
+        }
+        let addrs: Vec<_> = ports.into_iter().map(|port| SocketAddrV4::new(ip, port)).collect();
+        let peers = addrs.chunks(each).map(<[_]>::to_vec).collect();
         Ok(Self { listeners, peers })
     }
 
