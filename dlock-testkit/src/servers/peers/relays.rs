@@ -3,15 +3,19 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::dialler::Diallers;
 use super::line::Line;
 use super::{Links, Peers, bind, serve_each};
 use crate::servers::Node;
+
+/// How long a dialler is kept waiting for a member that does not listen.
+const DIAL_BOUND: Duration = Duration::from_secs(10);
 
 /// The relays of one cluster, not serving yet.
 #[derive(Debug)]
@@ -71,7 +75,7 @@ impl Relay {
         if line.is_cut() {
             return line.mended_unless_given_up(&mut stream).await;
         }
-        let onward = TcpStream::connect(self.target).await?;
+        let onward = dial(self.target).await?;
         line.carry(stream, onward).await
     }
 
@@ -82,5 +86,19 @@ impl Relay {
         // It takes milliseconds: what is relayed does not wait for it.
         let found = tokio::task::spawn_blocking(move || diallers.find(from, here, accepted)).await;
         Ok(found.map_err(io::Error::other)?.unwrap_or(self.member))
+    }
+}
+
+/// Waits for a member that does not listen: it would refuse the dialler, but to the dialler this
+/// relay has already accepted, and would have to end the connection at once.
+async fn dial(target: SocketAddr) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + DIAL_BOUND;
+    loop {
+        match TcpStream::connect(target).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < deadline => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            other => return other,
+        }
     }
 }
