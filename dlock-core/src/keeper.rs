@@ -4,6 +4,7 @@ mod command;
 mod ending;
 mod entry;
 mod granting;
+mod lane;
 mod renewing;
 mod table;
 mod work;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use self::command::{Answer, Command};
 use self::entry::Phase;
+use self::lane::Lane;
 use self::table::Table;
 use self::work::{Done, guarded, unpanicked};
 use crate::client::{Settings, closed};
@@ -52,6 +54,9 @@ pub(crate) struct Keeper {
     commands: mpsc::UnboundedReceiver<Command>,
     claims: Table,
     work: JoinSet<Done>,
+    requests: Lane,
+    /// Of their own: a release does not wait for those who want to acquire.
+    withdrawals: Lane,
     last_answer: crate::Instant,
     /// Who waits for the end, once it has begun.
     closing: Option<Vec<Answer<()>>>,
@@ -101,6 +106,8 @@ impl Keeper {
             commands,
             claims: Table::default(),
             work: JoinSet::new(),
+            requests: Lane::default(),
+            withdrawals: Lane::default(),
             last_answer,
             closing: None,
         };
@@ -194,6 +201,8 @@ impl Keeper {
             Done::Requested(claim, answer) => {
                 self.heard(&answer);
                 self.requested(claim, answer);
+                self.requests.leave();
+                self.request_next();
             }
             Done::Renewed(answers) => {
                 for (claim, was_held, answer) in answers {
@@ -204,6 +213,8 @@ impl Keeper {
             Done::Withdrawn(claim, answer) => {
                 self.heard(&answer);
                 self.withdrawn(claim, answer);
+                self.withdrawals.leave();
+                self.withdraw_next();
             }
             Done::Converted(claim, answer, reply) => {
                 self.heard(&answer);

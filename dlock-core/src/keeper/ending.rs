@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::entry::{Phase, backoff};
+use super::granting::unsent;
 use super::work::{Done, guarded};
 use super::{Answer, Keeper};
 use crate::client::closed;
@@ -31,6 +32,9 @@ impl Keeper {
     pub(crate) fn end(&mut self, claim: ClaimId, why: Why) {
         let now = self.clock.now();
         let Some(entry) = self.claims.get_mut(claim) else { return };
+        if let (Some(place), Phase::Requesting) = (entry.place.take(), entry.phase) {
+            self.requests.step_out(place, claim);
+        }
         entry.phase = Phase::Ending(why);
         entry.cell = None;
         entry.since = now;
@@ -46,6 +50,21 @@ impl Keeper {
     pub(crate) fn withdraw(&mut self, claim: ClaimId) {
         let Some(entry) = self.claims.get_mut(claim) else { return };
         let Phase::Ending(why) = entry.phase else { return };
+        let now = self.clock.now();
+        if let Some(place) = entry.place {
+            let patience_ends = self.last_answer + self.settings.retry_for;
+            if now < patience_ends {
+                entry.repeat_at = patience_ends;
+                return self.claims.reschedule(claim);
+            }
+            entry.place = None;
+            self.withdrawals.step_out(place, claim);
+            return self.withdrawn(claim, Err(unsent()));
+        }
+        if !self.withdrawals.enter() {
+            entry.wait_for_turn(self.withdrawals.line_up(claim), &self.settings, now);
+            return self.claims.reschedule(claim);
+        }
         entry.busy = true;
         let (ended, span) = (entry.claim.to_ref(), entry.span.clone());
         self.claims.reschedule(claim);
@@ -53,6 +72,15 @@ impl Keeper {
             let answer = guarded(async { backend.withdraw(&ended, why).await }).await;
             Done::Withdrawn(claim, answer)
         });
+    }
+
+    /// Sends what has waited for its turn longest.
+    pub(crate) fn withdraw_next(&mut self) {
+        while let Some(claim) = self.withdrawals.next() {
+            let Some(entry) = self.claims.get_mut(claim) else { continue };
+            entry.place = None;
+            self.withdraw(claim);
+        }
     }
 
     pub(crate) fn withdrawn(&mut self, claim: ClaimId, answer: Result<Withdrawn>) {

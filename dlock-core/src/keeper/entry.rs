@@ -46,6 +46,8 @@ pub(crate) struct Entry {
     /// A request that changes the claim is under way: nothing else may be sent about it but a
     /// renewal.
     pub(crate) busy: bool,
+    /// Where it stands in line to be requested or withdrawn, when too many others are.
+    pub(crate) place: Option<u64>,
     /// When the last renewal was sent that is not answered yet.
     pub(crate) renewing_since: Option<Instant>,
     /// Something may have been missed since the renewal that is under way was sent.
@@ -53,7 +55,7 @@ pub(crate) struct Entry {
     /// A request about it had no known outcome.
     pub(crate) in_doubt: bool,
     pub(crate) next_renewal: Instant,
-    /// When a request or a withdrawal is repeated.
+    /// When a request or a withdrawal is repeated, or has waited for its turn in vain.
     pub(crate) repeat_at: Instant,
     pub(crate) backoff: ExponentialBackoff,
     /// When the present effort (to register, or to withdraw) began.
@@ -86,6 +88,7 @@ impl Entry {
             life: None,
             grant: None,
             busy: false,
+            place: None,
             renewing_since: None,
             suspect: false,
             in_doubt: false,
@@ -162,6 +165,12 @@ impl Entry {
 
     pub(crate) fn gives_up_at(&self, settings: &Settings) -> Instant {
         self.since + settings.retry_for
+    }
+
+    /// Waits in line, and looks whether the service answers at all when the present effort is over.
+    pub(crate) fn wait_for_turn(&mut self, place: u64, settings: &Settings, now: Instant) {
+        self.place = Some(place);
+        self.repeat_at = self.gives_up_at(settings).max(now + LONGEST_PAUSE);
     }
 
     /// Plans a repetition of what has just failed.

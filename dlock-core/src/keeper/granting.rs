@@ -26,6 +26,21 @@ impl Keeper {
 
     pub(crate) fn request(&mut self, claim: ClaimId) {
         let Some(entry) = self.claims.get_mut(claim) else { return };
+        let now = self.clock.now();
+        if let Some(place) = entry.place {
+            let patience_ends = self.last_answer + self.settings.retry_for;
+            if now < patience_ends {
+                entry.repeat_at = patience_ends;
+                return self.claims.reschedule(claim);
+            }
+            entry.place = None;
+            self.requests.step_out(place, claim);
+            return self.request_failed(claim, unsent(), now);
+        }
+        if !self.requests.enter() {
+            entry.wait_for_turn(self.requests.line_up(claim), &self.settings, now);
+            return self.claims.reschedule(claim);
+        }
         entry.busy = true;
         let (request, queue, span) = (entry.claim.clone(), entry.queue, entry.span.clone());
         self.claims.reschedule(claim);
@@ -33,6 +48,15 @@ impl Keeper {
             let answer = guarded(async { backend.request(&request, queue).await }).await;
             Done::Requested(claim, answer)
         });
+    }
+
+    /// Sends what has waited for its turn longest.
+    pub(crate) fn request_next(&mut self) {
+        while let Some(claim) = self.requests.next() {
+            let Some(entry) = self.claims.get_mut(claim) else { continue };
+            entry.place = None;
+            self.request(claim);
+        }
     }
 
     pub(crate) fn requested(&mut self, claim: ClaimId, answer: Result<Requested>) {
@@ -257,4 +281,9 @@ impl Keeper {
         }
         let _ = reply.send(answer.map(|_| ()));
     }
+}
+
+/// The service has not answered anything for so long that a request had no turn.
+pub(super) fn unsent() -> Error {
+    Error::new(ErrorKind::Unavailable, "the service does not answer: the request waited for others, and was not sent")
 }

@@ -39,6 +39,8 @@ pub(crate) enum Fate {
     Pass,
     /// It never arrives.
     LoseRequest,
+    /// It never arrives, and is given up after this time.
+    LoseRequestAfter(Duration),
     /// It is carried out, but the answer never arrives.
     LoseReply,
     /// It is carried out, and answered only after this time.
@@ -141,6 +143,10 @@ impl ScriptedBackend {
         let lost = || Error::new(ErrorKind::Unavailable, "the script lost it").with_landed(Landed::Maybe);
         match fate {
             Fate::LoseRequest => Err(lost()),
+            Fate::LoseRequestAfter(time) => {
+                self.clock.sleep(*time).await;
+                Err(lost())
+            }
             Fate::Fail(kind) => Err(Error::new(*kind, "the script refuses")),
             Fate::LoseReply => call.await.and_then(|_| Err(lost())),
             Fate::DelayReply(delay) => {
