@@ -21,6 +21,7 @@ pub(crate) fn classify_connecting(error: RedisError) -> Error {
 }
 
 const LOGIN: &str = "redis refuses the login; check user, password and permissions";
+const PERMISSION: &str = "redis denies permission; grant this user the commands, keys and channels that dlock uses";
 const NO_ANSWER: &str = "redis does not answer";
 const OTHER_SERVER: &str = "the peer does not speak redis's protocol; check host and port";
 
@@ -33,6 +34,9 @@ fn meaning(error: &RedisError) -> (ErrorKind, Landed, &'static str) {
         RedisKind::RESP3NotSupported => (Unsupported, Landed::No, "this server is older than redis 7.0; upgrade it"),
         RedisKind::InvalidClientConfig => (ErrorKind::InvalidInput, Landed::No, ""),
         RedisKind::Parse => (Protocol, Landed::Maybe, OTHER_SERVER),
+        RedisKind::Server(ServerErrorKind::ResponseError) if error.detail().is_some_and(is_denied_in_script) => {
+            (Denied, Landed::Maybe, PERMISSION)
+        }
         RedisKind::Server(kind) => of_server(kind),
         // Codes that the library has no kind for; all of them refuse before anything is changed.
         RedisKind::Extension => match error.code() {
@@ -53,13 +57,25 @@ fn of_server(kind: ServerErrorKind) -> (ErrorKind, Landed, &'static str) {
         ServerErrorKind::TryAgain | ServerErrorKind::MasterDown => (Unavailable, Landed::No, ""),
         ServerErrorKind::ReadOnly => (Exhausted, Landed::No, "this server is a read-only replica; use its primary"),
         // A script that may not run one of its commands has run those before it.
-        ServerErrorKind::NoPerm => (Denied, Landed::Maybe, LOGIN),
+        ServerErrorKind::NoPerm => (Denied, Landed::Maybe, PERMISSION),
         ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot | ServerErrorKind::ClusterDown => {
             (Unsupported, Landed::No, "this server is part of a redis cluster, which is not supported yet")
         }
         // A general error can also come from within a script, after its first write.
         _ => (Internal, Landed::Maybe, ""),
     }
+}
+
+/// Whether a script ended since its user may not run a command, or not on a key or a channel. Servers
+/// say that without a code: Redis 7.0 in the first way, later ones and Valkey in the second.
+fn is_denied_in_script(text: &str) -> bool {
+    ["The user executing the script can't", "ACL failure in script"].iter().any(|sign| text.contains(sign))
+}
+
+/// What a script answered that could not renew a claim.
+pub(crate) fn cannot_renew(what: &str) -> Error {
+    let kind = if is_denied_in_script(what) { ErrorKind::Denied } else { ErrorKind::Internal };
+    Error::new(kind, format!("redis cannot renew a claim: {what}")).with_landed(Landed::Maybe)
 }
 
 /// No answer came in time.
@@ -80,6 +96,8 @@ mod tests {
     fn the_table_of_errors() {
         let server = |kind| RedisError::from((RedisKind::Server(kind), "text"));
         let extension = |code: &str| redis::make_extension_error(code.to_owned(), Some("text".to_owned()));
+        let script =
+            |text: &str| RedisError::from((RedisKind::Server(ServerErrorKind::ResponseError), "text", text.to_owned()));
         let io = |kind| RedisError::from(std::io::Error::new(kind, "text"));
         use std::io::ErrorKind as Io;
         for (error, kind, landed) in [
@@ -96,6 +114,9 @@ mod tests {
             (server(ServerErrorKind::NoPerm), ErrorKind::Denied, Landed::Maybe),
             (server(ServerErrorKind::Moved), ErrorKind::Unsupported, Landed::No),
             (server(ServerErrorKind::ResponseError), ErrorKind::Internal, Landed::Maybe),
+            (script("The user executing the script can't run this command"), ErrorKind::Denied, Landed::Maybe),
+            (script("ACL failure in script: No permissions to access a key"), ErrorKind::Denied, Landed::Maybe),
+            (script("Wrong number of args calling command from script"), ErrorKind::Internal, Landed::Maybe),
             (extension("NOAUTH"), ErrorKind::Denied, Landed::No),
             (extension("WRONGPASS"), ErrorKind::Denied, Landed::No),
             (extension("OOM"), ErrorKind::Exhausted, Landed::No),
@@ -108,6 +129,13 @@ mod tests {
             assert_eq!((error.kind(), error.landed()), (kind, landed), "{shown}");
             assert!(std::error::Error::source(&error).is_some(), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_renewal_that_is_denied_says_so() {
+        let kind = |text| cannot_renew(text).kind();
+        assert_eq!(kind("ERR ACL failure in script: No permissions to access a key"), ErrorKind::Denied);
+        assert_eq!(kind("ERR something else"), ErrorKind::Internal);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock_core::{ClaimRef, Error, ErrorKind, Gone, Grant, Landed, Result};
+use dlock_core::{ClaimRef, Gone, Grant, Result};
 use redis::RedisResult;
 
 use crate::entry::{grant_from_text, millis, token_to_args};
-use crate::error::strange_answer;
+use crate::error::{cannot_renew, strange_answer};
 use crate::link::{Link, Shared};
 
 /// As many claims as one script call takes on: enough to make the round trip cheap, few enough
@@ -94,10 +94,7 @@ fn standing(answer: &[String]) -> Result<Standing> {
             tracing::warn!(how, "what stands under a claimed name was changed by somebody else");
             Ok(Standing::Gone(Gone::Altered))
         }
-        ["error", what] => {
-            Err(Error::new(ErrorKind::Internal, format!("redis cannot renew a claim: {what}"))
-                .with_landed(Landed::Maybe))
-        }
+        ["error", what] => Err(cannot_renew(what)),
         _ => Err(strange_answer("renew")),
     }
 }
