@@ -121,7 +121,8 @@ Examples:
       One of them.
 
 A case is 'ok', or 'FAILED', or 'not offered' where the service cannot do what the case is about
-and dlock says so of it (docs/guarantees.md): such a case is not tried, and does not count as passed.
+and dlock says so of it (docs/guarantees.md), and where servers would have to be killed or spoilt,
+which yours never are: such a case is not tried, and does not count as passed.
 Cases are about time, too: they can fail where this machine or the service is overloaded. Then try
 with fewer --jobs.
 
