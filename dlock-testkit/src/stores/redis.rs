@@ -6,7 +6,9 @@ use std::fmt;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, InfoDict, RedisResult};
+use ::redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, InfoDict, IntoConnectionInfo, ProtocolVersion, RedisResult,
+};
 use async_trait::async_trait;
 use dlock_core::{Connect, Error, ErrorKind, LockName, Namespace, Result};
 use dlock_redis::RedisConfig;
@@ -37,7 +39,10 @@ impl RedisSubject {
     pub fn from_url(url: &str) -> Result<Self> {
         let config = RedisConfig::from_url(url)?;
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let client = Client::open(format!("redis://{rest}")).map_err(error)?;
+        let info = format!("redis://{rest}").into_connection_info().map_err(error)?;
+        // Redis judges a login by the protocol it is made in: the operator's must do as the client's does.
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings)).map_err(error)?;
         Ok(Self { url: url.to_owned(), config, client, starts_others: false })
     }
 
