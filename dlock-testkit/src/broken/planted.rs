@@ -72,7 +72,7 @@ pub const ALL: &[Planted] = &[
     },
     Planted {
         name: "absent-is-final",
-        about: "a claim whose request was not answered counts as withdrawn, and lives on by the renewals of the others",
+        about: "a claim whose request was not answered soon counts as withdrawn, and lives on by the renewals of the others",
         make: || Arc::new(AbsentIsFinal::default()),
     },
     Planted {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -103,30 +103,34 @@ impl Fleet {
 
     /// An error when a worker ended by itself.
     pub(super) fn check(&self) -> io::Result<()> {
-        match self.workers.iter().find_map(|worker| Some((worker, worker.process.exit_status()?))) {
-            None => Ok(()),
-            Some((worker, status)) => {
-                let log = fs::read(self.log(&worker.name)).unwrap_or_default();
-                let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]);
-                Err(io::Error::other(format!("worker {} ended by itself with {status}: {tail}", worker.name)))
-            }
-        }
+        let ended = self.workers.iter().find_map(|worker| Some((worker, worker.process.exit_status()?)));
+        ended.map_or(Ok(()), |(worker, status)| Err(self.ended(worker, status)))
     }
 
-    /// Asks all workers to finish what they began, and waits for that. Those that are not done
-    /// within the bound are killed; what they waited for stays pending in the history.
-    pub(super) async fn drain(self, bound: Duration) -> io::Result<()> {
+    /// Asks all workers to finish what they began, and waits for that. Answers those that are not
+    /// done within the bound: they are killed, and what they waited for stays pending in the history.
+    pub(super) async fn drain(self, bound: Duration) -> io::Result<Vec<String>> {
         self.workers.iter().for_each(|worker| worker.process.terminate());
         let deadline = Instant::now() + bound;
         let is_running = |worker: &&Worker| worker.process.exit_status().is_none();
         while self.workers.iter().any(|worker| is_running(&worker)) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let failed = self.workers.iter().find_map(|worker| {
-            let status = worker.process.exit_status()?;
-            (!status.success()).then(|| format!("worker {} ended with {status}", worker.name))
-        });
-        failed.map_or(Ok(()), |failed| Err(io::Error::other(failed)))
+        let mut overstayed = Vec::new();
+        for worker in &self.workers {
+            match worker.process.exit_status() {
+                None => overstayed.push(worker.name.clone()),
+                Some(status) if status.success() => {}
+                Some(status) => return Err(self.ended(worker, status)),
+            }
+        }
+        Ok(overstayed)
+    }
+
+    fn ended(&self, worker: &Worker, status: ExitStatus) -> io::Error {
+        let log = fs::read(self.log(&worker.name)).unwrap_or_default();
+        let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]);
+        io::Error::other(format!("worker {} ended with {status}: {tail}", worker.name))
     }
 
     fn launch(&self, name: &str, address: &str, salt: u64) -> io::Result<Process> {

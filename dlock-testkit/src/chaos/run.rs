@@ -87,7 +87,8 @@ impl<'a> Run<'a> {
         Ok(Plan::new(settings.seed, settings.faults, &kinds))
     }
 
-    /// Carries it out. `progress` hears of each fault before it begins.
+    /// Carries it out. `progress` hears of each fault before it begins. Answers the workers that did
+    /// not end when they were asked to; those that waited in vain are in the history too.
     ///
     /// # Errors
     /// When the run could not be carried to its end: a worker died of itself, a file could not be
@@ -95,7 +96,7 @@ impl<'a> Run<'a> {
     ///
     /// # Cancel safety
     /// Not safe: a run that is dropped has no end in its history. Processes are ended.
-    pub async fn execute(self, mut progress: impl FnMut(&Step)) -> io::Result<()> {
+    pub async fn execute(self, mut progress: impl FnMut(&Step)) -> io::Result<Vec<String>> {
         let Settings { seed, ref command, ref dir, ttl, .. } = self.settings;
         let store = self.target.store().to_owned();
         self.lab.record(What::About { store, seed, command: command.clone() });
@@ -112,8 +113,9 @@ impl<'a> Run<'a> {
         self.lab.record(What::Healed);
         sleep(self.takeover() * 2).await;
         fleet.check()?;
-        fleet.drain(PATIENCE + self.takeover() * 2).await?;
-        self.scan().await
+        let overstayed = fleet.drain(PATIENCE + self.takeover() * 2).await?;
+        self.scan().await?;
+        Ok(overstayed)
     }
 
     fn worker_config(&self, resource: &Resource) -> WorkerConfig {

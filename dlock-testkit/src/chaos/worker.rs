@@ -83,8 +83,7 @@ where
     let locker = loop {
         match connect(config.clone()).await {
             Ok(locker) => break locker,
-            Err(_) if *draining.borrow() => return ExitCode::SUCCESS,
-            Err(error) if error.is_retryable() => tokio::time::sleep(RECONNECT_PAUSE).await,
+            Err(error) if error.is_retryable() && !*draining.borrow() => tokio::time::sleep(RECONNECT_PAUSE).await,
             Err(error) => {
                 eprintln!("{}: {error}", config.process);
                 return ExitCode::FAILURE;

@@ -16,6 +16,9 @@ use crate::print;
 const AROUND: u64 = 15_000_000;
 
 pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
+    if arguments.picture.is_some() && arguments.dirs.len() > 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a picture shows one run: name one directory"));
+    }
     let mut are_sound = true;
     for dir in &arguments.dirs {
         let report = judge(dir)?;
@@ -26,7 +29,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
         }
         are_sound &= report.is_sound();
         if let Some(file) = &arguments.picture {
-            fs::write(file, picture(dir)?)?;
+            write(file, &picture(dir)?)?;
         }
     }
     Ok(if are_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -36,9 +39,14 @@ pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
 pub(crate) fn judge(dir: &Path) -> io::Result<Report> {
     let history = History::read(dir).map_err(io::Error::other)?;
     let report = check::check(&history);
-    fs::write(dir.join("report.json"), serde_json::to_vec_pretty(&report)?)?;
-    fs::write(dir.join("timeline.html"), timeline::render(&history, &timeline::marks(&report)))?;
+    write(&dir.join("report.json"), &serde_json::to_string_pretty(&report)?)?;
+    write(&dir.join("timeline.html"), &timeline::render(&history, &timeline::marks(&report)))?;
     Ok(report)
+}
+
+/// Writes a file; an error names it.
+pub(crate) fn write(file: &Path, text: &str) -> io::Result<()> {
+    fs::write(file, text).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
 }
 
 /// The surroundings of the first violation.

@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::stores::Store;
 use crate::worker::Locking;
 
+/// How many names the workers of a run contend for, if nothing else is said.
+pub(crate) const NAMES: usize = 3;
+
 /// Put a lock under faults, write down what happens, and judge it.
 ///
 /// Five processes with four owners each contend for three names, and count in registers that the
@@ -45,6 +48,9 @@ pub(crate) struct TrialArguments {
     /// How many faults.
     #[arg(long, default_value_t = 200)]
     pub(crate) faults: u64,
+    /// How many names they contend for.
+    #[arg(long, default_value_t = NAMES)]
+    pub(crate) names: usize,
     /// Where the history is written; a run that is there is replaced. The default is a directory
     /// below target/chaos that is named for the run.
     #[arg(long)]

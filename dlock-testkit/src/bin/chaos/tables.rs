@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use dlock_testkit::check::{self, Report};
 use dlock_testkit::history::History;
 
+use crate::check::write;
 use crate::command::TablesArguments;
 use crate::print;
 
@@ -27,14 +28,15 @@ pub(crate) fn run(arguments: &TablesArguments) -> io::Result<ExitCode> {
 
 /// Puts `text` between the two marks of that name in a document.
 pub(crate) fn replace(file: &Path, mark: &str, text: &str) -> io::Result<()> {
-    let document = fs::read_to_string(file)?;
+    let unreadable = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let document = fs::read_to_string(file).map_err(unreadable)?;
     let (begin, end) = (format!("<!-- {mark}: written by chaos -->\n"), format!("<!-- end of {mark} -->"));
     let parts = document.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let Some((before, after)) = parts else {
         let why = format!("{} has no place for this: write {begin} and {end} into it", file.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     };
-    fs::write(file, format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))
+    write(file, &format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))
 }
 
 #[cfg(test)]

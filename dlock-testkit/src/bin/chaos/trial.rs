@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use dlock_core::Locks;
+use dlock_testkit::broken::planted;
 use dlock_testkit::chaos::{Plan, Run, Settings, Target};
 use dlock_testkit::check::Report;
 
 use crate::check;
-use crate::command::TrialArguments;
+use crate::command::{NAMES, TrialArguments};
 use crate::print;
 use crate::stores::Store;
 use crate::worker::Locking;
@@ -38,17 +39,23 @@ pub(crate) async fn trial(arguments: &TrialArguments) -> io::Result<Report> {
     let faults = settings.faults;
     let run = Run::new(settings, &*target)?;
     let shows_progress = io::stderr().is_terminal();
-    run.execute(|step| {
-        if shows_progress {
-            eprint!("\r\x1b[Kfault {} of {faults}: {}", step.fault + 1, step.kind.name);
-            let _ = io::stderr().flush();
-        }
-    })
-    .await?;
+    let overstayed = run
+        .execute(|step| {
+            if shows_progress {
+                eprint!("\r\x1b[Kfault {} of {faults}: {}", step.fault + 1, step.kind.name);
+                let _ = io::stderr().flush();
+            }
+        })
+        .await?;
     if shows_progress {
         eprint!("\r\x1b[K");
     }
-    check::judge(&dir)
+    let report = check::judge(&dir)?;
+    if report.is_sound() && !overstayed.is_empty() {
+        let why = format!("{} did not end when asked to, though nobody waited any more", overstayed.join(", "));
+        return Err(io::Error::other(why));
+    }
+    Ok(report)
 }
 
 /// A task may block here: nothing else runs on this runtime.
@@ -66,6 +73,11 @@ async fn settings(arguments: &TrialArguments, target: &dyn Target) -> io::Result
     let grace = locks.info().grace;
     locks.close().await.map_err(io::Error::other)?;
     let store = store(arguments);
+    if let Some(bug) = arguments.plant.as_ref().filter(|bug| planted::find(bug).is_none()) {
+        let names: Vec<&str> = planted::ALL.iter().map(|planted| planted.name).collect();
+        let why = format!("no bug is called {bug:?}: choose of {}", names.join(", "));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     Ok(Settings {
         dir: dir(arguments),
         seed: arguments.seed,
@@ -73,7 +85,7 @@ async fn settings(arguments: &TrialArguments, target: &dyn Target) -> io::Result
         only: arguments.only.clone(),
         workers: 5,
         owners: 4,
-        names: 3,
+        names: arguments.names,
         ttl: store.ttl(),
         grace,
         locker: arguments.lock.name(),
@@ -97,10 +109,13 @@ fn dir(arguments: &TrialArguments) -> PathBuf {
 
 /// How to make the same run again.
 fn command(arguments: &TrialArguments) -> String {
-    let TrialArguments { seed, faults, lock, plant, only, .. } = arguments;
+    let TrialArguments { seed, faults, names, lock, plant, only, .. } = arguments;
     let store = name(store(arguments));
     let mut command =
         format!("cargo run -p dlock-testkit --bin chaos -- --store {store} --seed {seed} --faults {faults}");
+    if *names != NAMES {
+        command += &format!(" --names {names}");
+    }
     if *lock != Locking::Dlock {
         command += &format!(" --lock {}", lock.name());
     }

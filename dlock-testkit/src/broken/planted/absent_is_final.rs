@@ -2,13 +2,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use dlock_core::{Claim, ClaimId, ClaimRef, Landed, LockBackend, Queue, Renewal, Requested, Result, Why, Withdrawn};
+use dlock_core::{
+    Claim, ClaimId, ClaimRef, Error, ErrorKind, Landed, LockBackend, Queue, Renewal, Requested, Result, Why, Withdrawn,
+};
 
 use crate::Flaw;
 use crate::broken::locked;
 
-/// A claim whose request was not answered is looked for once, not found, and taken for gone. But the
-/// request may still land; and then the claim lives on a session that others keep alive.
+/// A request that takes long counts as failed, and its claim, which is looked for once and not found,
+/// as gone. But the request may still land; and then the claim lives on by what keeps the others alive.
 #[derive(Debug, Default)]
 pub struct AbsentIsFinal {
     unanswered: Mutex<HashSet<ClaimId>>,
@@ -18,7 +20,11 @@ pub struct AbsentIsFinal {
 #[async_trait]
 impl Flaw for AbsentIsFinal {
     async fn request(&self, inner: &dyn LockBackend, claim: &Claim, queue: Queue) -> Result<Requested> {
-        let answer = inner.request(claim, queue).await;
+        let patience = claim.ttl / 4;
+        let answer = tokio::time::timeout(patience, inner.request(claim, queue)).await.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::Unavailable, format!("no answer within {patience:?}"));
+            Err(error.with_landed(Landed::Maybe))
+        });
         let mut unanswered = locked(&self.unanswered);
         match &answer {
             Err(error) if error.landed() == Landed::Maybe => unanswered.insert(claim.id),
