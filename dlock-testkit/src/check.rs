@@ -94,6 +94,7 @@ fn incomplete(history: &History) -> Vec<String> {
     if let Some(owner) = writers::stranger(history).filter(|_| anybody_held) {
         missing.push(format!("{owner} was at a register with what no recorded operation held: a file has a gap"));
     }
+    missing.extend(registers::gap(history));
     missing.extend(failed_releases(history));
     missing
 }
