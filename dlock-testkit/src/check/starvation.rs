@@ -8,7 +8,7 @@ use crate::history::{History, Op, Outcome, What};
 
 /// A name that somebody wants is free no longer than this, in nanoseconds. The longest fault lasts
 /// 2.3 ttls, a ttl is one or two seconds, and a dead client's claim stays for a ttl and a grace: about
-/// ten seconds. The rest is for servers that start again on a busy machine.
+/// ten seconds, and up to fifteen where a store recovers as well. The rest is for a busy machine.
 const LONGEST: u64 = 60_000_000_000;
 /// Who tries again within this time after a vain attempt has waited on, in nanoseconds: a lock that
 /// answers each attempt by an error serves nobody either.
