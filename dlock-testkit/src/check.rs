@@ -1,17 +1,19 @@
 //! Judges a history.
 //!
 //! [`check`] looks for what must not be: two holders that believe at the same time, tokens that do
-//! not grow, a fenced register that lost an update, somebody who was never served, something left
-//! in the store. The [`Report`] lists each violation with the operations in it and what happened
-//! around it; [`tables`] makes tables of several runs.
+//! not grow or begin anew, a fenced register that lost an update, somebody who was not served or told
+//! in time, something left in the store. The [`Report`] lists each violation with the operations in
+//! it and what happened around it; [`tables`] makes tables of several runs.
 
 mod faults;
+mod held;
 mod leftovers;
 mod liveness;
 mod overlaps;
 mod registers;
 mod report;
 mod samples;
+mod starvation;
 mod tables;
 mod tokens;
 mod totals;
@@ -28,7 +30,10 @@ pub use self::tokens::EpochChange;
 pub use self::totals::{Accesses, Totals};
 pub use self::violation::{Breach, Culprit, Violation};
 
-use crate::history::{History, What};
+use crate::history::{End, History, What};
+
+/// Of so many releases most must be answered without an error: fewer say nothing.
+const RELEASES: usize = 10;
 
 /// Judges a history.
 #[must_use]
@@ -39,6 +44,7 @@ pub fn check(history: &History) -> Report {
     let (fenced, corruptions) = registers::registers(history);
     found.extend(fenced);
     found.extend(liveness::liveness(history));
+    found.extend(starvation::starvation(history));
     found.extend(leftovers::leftovers(history));
     found.sort_by_key(|violation| violation.at);
     let rows = faults::rows(history, &found);
@@ -88,5 +94,23 @@ fn incomplete(history: &History) -> Vec<String> {
     if let Some(owner) = writers::stranger(history).filter(|_| anybody_held) {
         missing.push(format!("{owner} was at a register with what no recorded operation held: a file has a gap"));
     }
+    missing.extend(registers::gap(history));
+    missing.extend(failed_releases(history));
     missing
+}
+
+/// A lock whose releases mostly fail proves nothing: its holds may end by their ttls alone.
+fn failed_releases(history: &History) -> Option<String> {
+    let ends = history.ops.iter().filter_map(|op| Some(&op.hold()?.end));
+    let answers = ends.filter_map(|end| match end {
+        End::Released { answered: Some(_), error } => Some(error.is_some()),
+        _ => None,
+    });
+    let (mut all, mut failed) = (0, 0);
+    for is_error in answers {
+        all += 1;
+        failed += usize::from(is_error);
+    }
+    (all >= RELEASES && failed * 2 > all)
+        .then(|| format!("{failed} of {all} releases were answered by errors: nothing shows what a release does"))
 }

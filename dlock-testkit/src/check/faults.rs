@@ -130,7 +130,8 @@ fn lateness(history: &History) -> ByKind<'_> {
     lateness
 }
 
-fn losses(history: &History) -> impl Iterator<Item = (&Op, &Hold)> {
+/// The holds that were lost.
+pub(super) fn losses(history: &History) -> impl Iterator<Item = (&Op, &Hold)> {
     let holds = history.ops.iter().filter_map(|op| Some((op, op.hold()?)));
     holds.filter(|(_, hold)| matches!(hold.end, End::Lost(_)))
 }

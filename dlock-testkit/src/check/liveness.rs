@@ -1,18 +1,17 @@
-//! Whether all were served.
+//! Whether all were answered, and told in time.
 
-use std::collections::BTreeMap;
-
+use super::faults::losses;
 use super::{Breach, Violation};
-use crate::history::{End, History, Hold, Op, Outcome, What};
+use crate::history::{End, Fault, History, Hold, Op, Outcome, What};
 
-/// Operations that never ended, and names on which nobody was served any more.
+/// A holder that runs is told of its loss no later than this after the end of its validity, in
+/// nanoseconds. Its own clock tells it, which takes some milliseconds; the rest is for a busy machine.
+const LATEST: u64 = 5_000_000_000;
+
+/// Operations that never ended, and losses that were told late.
 pub(super) fn liveness(history: &History) -> Vec<Violation> {
-    let last = |wanted: fn(&What) -> bool| history.events.iter().rfind(|event| wanted(&event.what));
-    let mut found = Vec::new();
-    if let Some(healed) = last(|what| matches!(what, What::Healed)) {
-        found.extend(starved(history, healed.at));
-    }
-    if let Some(scanned) = last(|what| matches!(what, What::Scanned { .. })) {
+    let mut found: Vec<_> = told_late(history).collect();
+    if let Some(scanned) = history.events.iter().rfind(|event| matches!(event.what, What::Scanned { .. })) {
         found.extend(hung(history, scanned.at));
         found.extend(unaware(history, scanned.at));
     }
@@ -47,38 +46,22 @@ fn unaware(history: &History, scanned: u64) -> impl Iterator<Item = Violation> {
     })
 }
 
-fn starved(history: &History, healed: u64) -> Vec<Violation> {
-    let mut names: BTreeMap<&str, Name<'_>> = BTreeMap::new();
-    for op in &history.ops {
-        let name = names.entry(&op.name).or_default();
-        match op.hold() {
-            Some(hold) if hold.since >= healed => name.is_served = true,
-            Some(hold) => name.free_from = name.free_from.max(hold.until),
-            None => name.in_vain.push(op),
-        }
-    }
-    let mut found = Vec::new();
-    for (name, Name { is_served, free_from, mut in_vain }) in names {
-        // Who only waited while somebody else held the name rightly was not overlooked.
-        let from = free_from.max(healed);
-        in_vain.retain(|op| op.answered().unwrap_or(history.end()) > from);
-        if let (false, Some(first)) = (is_served, in_vain.first()) {
-            let message = format!(
-                "nobody came to hold {name} after the faults were over, though {} waited for it, and {} more",
-                first.owner,
-                in_vain.len() - 1
-            );
-            found.push(Violation::new(history, Breach::Starved, (from, history.end()), Some(name), &in_vain, message));
-        }
-    }
-    found
-}
-
-/// What became of a name after the faults.
-#[derive(Default)]
-struct Name<'h> {
-    is_served: bool,
-    /// When the last of those who held it before could believe no longer.
-    free_from: u64,
-    in_vain: Vec<&'h Op>,
+/// A process that was stopped has the same time from its resumption. Who was killed is told nothing.
+fn told_late(history: &History) -> impl Iterator<Item = Violation> {
+    losses(history).filter_map(|(op, hold)| {
+        let valid = hold.until.max(hold.since);
+        let stopped = |fault: &&Fault| {
+            fault.stops_a_worker() && fault.is_aimed_at(&op.process) && fault.is_under_way(valid, hold.noticed)
+        };
+        let resumed = history.faults.iter().filter(stopped).map(|fault| fault.ended.unwrap_or(hold.noticed));
+        let late = hold.noticed.saturating_sub(resumed.fold(valid, u64::max));
+        let message = format!(
+            "{} was told that it lost {} only {:.1} s after the end of its validity",
+            op.owner,
+            op.name,
+            hold.noticed.saturating_sub(valid) as f64 / 1e9
+        );
+        let span = (valid, hold.noticed);
+        (late > LATEST).then(|| Violation::new(history, Breach::ToldLate, span, Some(&op.name), &[op], message))
+    })
 }

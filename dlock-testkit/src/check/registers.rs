@@ -1,12 +1,14 @@
 //! Whether the registers were written in turn.
 
 mod fenced;
+mod record;
 mod unfenced;
 
 use std::collections::HashMap;
 
 use dlock_core::Token;
 
+pub(super) use self::record::gap;
 pub use self::unfenced::Corruption;
 
 use self::fenced::Fenced;

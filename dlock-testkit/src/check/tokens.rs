@@ -21,7 +21,7 @@ pub struct EpochChange {
     pub to: u64,
 }
 
-/// Tokens that were given twice or out of order, and changes of epoch.
+/// Tokens that were given twice, out of order or in a new epoch, and a list of the changes of epoch.
 pub(super) fn tokens(history: &History) -> (Vec<Violation>, Vec<EpochChange>) {
     let mut names: BTreeMap<&str, Vec<Given<'_>>> = BTreeMap::new();
     for op in &history.ops {
@@ -38,6 +38,7 @@ pub(super) fn tokens(history: &History) -> (Vec<Violation>, Vec<EpochChange>) {
         for pair in given.windows(2) {
             let (from, to) = (pair[0].token.epoch, pair[1].token.epoch);
             if from != to {
+                found.push(new_epoch(history, name, &pair[0], &pair[1]));
                 epochs.push(EpochChange { at: pair[1].hold.since, name: name.to_owned(), from, to });
             }
         }
@@ -51,6 +52,18 @@ struct Given<'h> {
     op: &'h Op,
     hold: &'h Hold,
     token: Token,
+}
+
+/// A store that keeps what it was told goes on with its epoch. No fault of the lab takes history from
+/// a store, so that nothing excuses this; one that does is to say so in its `FaultInfo`, and to be
+/// named here as the excuse, as it is for overlaps.
+fn new_epoch(history: &History, name: &str, before: &Given<'_>, after: &Given<'_>) -> Violation {
+    let message = format!(
+        "{} came to hold {name} with token {}, after {} with token {}: the epoch changed",
+        after.op.owner, after.token, before.op.owner, before.token
+    );
+    let span = (after.hold.since, after.hold.since);
+    Violation::new(history, Breach::NewEpoch, span, Some(name), &[before.op, after.op], message)
 }
 
 /// Each operation that was given a token which another one had been given before.

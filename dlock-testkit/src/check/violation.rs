@@ -44,6 +44,8 @@ pub enum Breach {
     Inversion,
     /// Two operations were given one token.
     Duplicate,
+    /// From one hold of a name to the next the tokens began anew: the store forgot what it had given.
+    NewEpoch,
     /// A fenced register was written by somebody who had not seen the last write.
     LostUpdate,
     /// A fenced register admitted a token that it must refuse.
@@ -52,8 +54,11 @@ pub enum Breach {
     SharedToken,
     /// An operation or a release never ended, though its process lived on.
     Hung,
-    /// Nobody was served after the faults, though somebody waited.
+    /// Somebody waited, and nobody was served: for too long, or not after the faults; or a process
+    /// was served no more, though others were.
     Starved,
+    /// A holder that was not stopped was told of its loss long after the end of its validity.
+    ToldLate,
     /// Something was left in the store.
     Leftover,
 }
@@ -103,16 +108,16 @@ impl Breach {
         matches!(self, Self::LostUpdate | Self::StaleAccess | Self::SharedToken)
     }
 
-    /// Whether tokens are not in order.
+    /// Whether tokens are not in order, or not comparable.
     #[must_use]
     pub fn is_of_tokens(self) -> bool {
-        matches!(self, Self::Inversion | Self::Duplicate)
+        matches!(self, Self::Inversion | Self::Duplicate | Self::NewEpoch)
     }
 
-    /// Whether somebody waited in vain.
+    /// Whether somebody waited in vain: to hold, for an answer, or to be told.
     #[must_use]
     pub fn is_of_liveness(self) -> bool {
-        matches!(self, Self::Hung | Self::Starved)
+        matches!(self, Self::Hung | Self::Starved | Self::ToldLate)
     }
 }
 
@@ -122,11 +127,13 @@ impl fmt::Display for Breach {
             Self::Overlap => "overlap",
             Self::Inversion => "token inversion",
             Self::Duplicate => "token given twice",
+            Self::NewEpoch => "new epoch",
             Self::LostUpdate => "lost update",
             Self::StaleAccess => "stale access",
             Self::SharedToken => "token used twice",
             Self::Hung => "hung",
             Self::Starved => "starved",
+            Self::ToldLate => "told late",
             Self::Leftover => "leftover",
         })
     }

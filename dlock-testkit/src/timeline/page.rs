@@ -42,7 +42,7 @@ pub(super) fn of(scene: &Scene<'_>) -> String {
         "title" => escape::markup(&title(scene)),
         "style" => STYLE.to_owned(),
         "verdict" => verdict(scene),
-        "class" => if scene.violations() > 0 { "bad" } else { "good" }.to_owned(),
+        "class" => class(scene).to_owned(),
         "summary" => escape::markup(&summary(scene)),
         "marks" => marks(scene),
         "data" => escape::json_in_script(&data),
@@ -58,9 +58,19 @@ fn title(scene: &Scene<'_>) -> String {
 }
 
 fn verdict(scene: &Scene<'_>) -> String {
-    match scene.violations() {
-        0 => "no violations".to_owned(),
-        violations => counted(violations, "violation"),
+    match (scene.violations(), scene.is_whole) {
+        (0, true) => "no violations".to_owned(),
+        (0, false) => "incomplete".to_owned(),
+        (violations, true) => counted(violations, "violation"),
+        (violations, false) => format!("{}, incomplete", counted(violations, "violation")),
+    }
+}
+
+fn class(scene: &Scene<'_>) -> &'static str {
+    match (scene.violations(), scene.is_whole) {
+        (0, true) => "good",
+        (0, false) => "incomplete",
+        _ => "bad",
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) struct Scene<'h> {
     pub moments: Vec<Moment<'h>>,
     pub touches: Vec<Touch<'h>>,
     pub marks: Vec<&'h Mark>,
+    /// Whether the run came to its end, the look at what is left in the store. Before that, nothing
+    /// can be said to be well.
+    pub is_whole: bool,
     /// When the whole history ends.
     pub end: u64,
 }
@@ -79,6 +82,7 @@ impl<'h> Scene<'h> {
             moments: Vec::new(),
             touches: Vec::new(),
             marks: marks.iter().filter(|mark| window.touches(mark.from, mark.to)).collect(),
+            is_whole: false,
             end,
         };
         scene.collect_events(&history.events);
@@ -104,6 +108,7 @@ impl<'h> Scene<'h> {
             let is_seen = window.touches(at, at);
             match what {
                 What::About { store, seed, command } => self.about = Some(About { store, seed: *seed, command }),
+                What::Scanned { .. } => self.is_whole = true,
                 What::Gone { who } if is_seen => self.moments.push(Moment::Gone { at, process: who }),
                 What::Healed if is_seen => self.moments.push(Moment::Healed { at }),
                 What::EpochAccepted { name, epoch } if is_seen => {

@@ -149,7 +149,27 @@ fn an_empty_history_has_a_page() {
     let Ok(browser) = Browser::find() else { return };
     let state = browser.state(&render(&History::default(), &[]), "");
     assert_eq!((state.get("errors"), state.get("ready"), state.get("ops")), ("0", "true", "0"), "{state:?}");
-    assert!(state.title.contains("no violations"), "{state:?}");
+    assert!(state.title.contains("incomplete"), "{state:?}");
+}
+
+#[test]
+fn a_history_without_an_end_is_not_headed_as_sound() {
+    let (whole, overlap) = every_shape();
+    let is_no_scan = |event: &&Event| !matches!(event.what, What::Scanned { .. });
+    let history = History::of(whole.events.iter().filter(is_no_scan).cloned().collect()).unwrap();
+    let window = Window { from: START, to: START + 10_000_000 };
+    let Ok(browser) = Browser::find() else { return };
+    for (html, title) in [
+        (render(&whole, &[]), "no violations, 8 operations"),
+        (render(&history, &[]), "incomplete, 8 operations"),
+        (render_window(&whole, &[], window), "no violations, 3 operations"),
+        (render_window(&history, &[], window), "incomplete, 3 operations"),
+        (render(&history, &overlap), "1 violation, incomplete, 8 operations"),
+    ] {
+        assert_eq!(browser.state(&html, "").title, title);
+    }
+    let picture = browser.screenshot(&render(&history, &[]), "", "incomplete.png");
+    assert_eq!(picture.red(), 0);
 }
 
 #[test]
