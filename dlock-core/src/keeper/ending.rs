@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::entry::{Phase, backoff};
 use super::granting::unsent;
+use super::lane::Turn;
 use super::work::{Done, guarded};
 use super::{Answer, Keeper};
 use crate::client::closed;
@@ -50,20 +51,12 @@ impl Keeper {
     pub(crate) fn withdraw(&mut self, claim: ClaimId) {
         let Some(entry) = self.claims.get_mut(claim) else { return };
         let Phase::Ending(why) = entry.phase else { return };
-        let now = self.clock.now();
-        if let Some(place) = entry.place {
-            let patience_ends = self.last_answer + self.settings.retry_for;
-            if now < patience_ends {
-                entry.repeat_at = patience_ends;
-                return self.claims.reschedule(claim);
-            }
-            entry.place = None;
-            self.withdrawals.step_out(place, claim);
-            return self.withdrawn(claim, Err(unsent()));
-        }
-        if !self.withdrawals.enter() {
-            entry.wait_for_turn(self.withdrawals.line_up(claim), &self.settings, now);
-            return self.claims.reschedule(claim);
+        let (now, patience_ends) = (self.clock.now(), self.last_answer + self.settings.retry_for);
+        let first_look = entry.looks_at(&self.settings, now);
+        match self.withdrawals.turn(entry, patience_ends, first_look, now) {
+            Turn::Now => {}
+            Turn::Later => return self.claims.reschedule(claim),
+            Turn::Never => return self.withdrawn(claim, Err(unsent())),
         }
         entry.busy = true;
         let (ended, span) = (entry.claim.to_ref(), entry.span.clone());

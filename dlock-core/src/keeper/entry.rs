@@ -167,10 +167,10 @@ impl Entry {
         self.since + settings.retry_for
     }
 
-    /// Waits in line, and looks whether the service answers at all when the present effort is over.
-    pub(crate) fn wait_for_turn(&mut self, place: u64, settings: &Settings, now: Instant) {
-        self.place = Some(place);
-        self.repeat_at = self.gives_up_at(settings).max(now + LONGEST_PAUSE);
+    /// When one that waits in line looks whether the service answers at all: when the present
+    /// effort is over.
+    pub(crate) fn looks_at(&self, settings: &Settings, now: Instant) -> Instant {
+        self.gives_up_at(settings).max(now + LONGEST_PAUSE)
     }
 
     /// Plans a repetition of what has just failed.

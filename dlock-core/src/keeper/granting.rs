@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::Keeper;
 use super::entry::{Entry, Phase};
+use super::lane::Turn;
 use super::work::{Done, guarded};
 use crate::client::Start;
 use crate::lease::Cell;
@@ -26,20 +27,12 @@ impl Keeper {
 
     pub(crate) fn request(&mut self, claim: ClaimId) {
         let Some(entry) = self.claims.get_mut(claim) else { return };
-        let now = self.clock.now();
-        if let Some(place) = entry.place {
-            let patience_ends = self.last_answer + self.settings.retry_for;
-            if now < patience_ends {
-                entry.repeat_at = patience_ends;
-                return self.claims.reschedule(claim);
-            }
-            entry.place = None;
-            self.requests.step_out(place, claim);
-            return self.request_failed(claim, unsent(), now);
-        }
-        if !self.requests.enter() {
-            entry.wait_for_turn(self.requests.line_up(claim), &self.settings, now);
-            return self.claims.reschedule(claim);
+        let (now, patience_ends) = (self.clock.now(), self.last_answer + self.settings.retry_for);
+        let first_look = entry.looks_at(&self.settings, now);
+        match self.requests.turn(entry, patience_ends, first_look, now) {
+            Turn::Now => {}
+            Turn::Later => return self.claims.reschedule(claim),
+            Turn::Never => return self.request_failed(claim, unsent(), now),
         }
         entry.busy = true;
         let (request, queue, span) = (entry.claim.clone(), entry.queue, entry.span.clone());

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use crate::ClaimId;
+use super::entry::Entry;
+use crate::{ClaimId, Instant};
 
 /// Enough to hide a round trip, and few enough that all of them are answered in time also where the
 /// service or this machine is slow.
@@ -17,12 +18,49 @@ pub(crate) struct Lane {
     line: BTreeSet<(u64, ClaimId)>,
 }
 
+/// Whether something may be sent.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Now. It then is under way until [`Lane::leave`].
+    Now,
+    /// It stands in line.
+    Later,
+    /// It has waited in vain: the service answers nobody.
+    Never,
+}
+
 impl Lane {
-    /// Whether a request may be sent now. It then is under way until [`Lane::leave`].
-    pub(crate) fn enter(&mut self) -> bool {
-        let has_room = self.under_way < WIDTH;
-        self.under_way += usize::from(has_room);
-        has_room
+    /// Whose turn it is, if the claim asks. One that stands in line already waits on, until the
+    /// service has answered nothing for so long that `patience_ends`; one that is new there looks
+    /// at `first_look`.
+    pub(crate) fn turn(
+        &mut self,
+        entry: &mut Entry,
+        patience_ends: Instant,
+        first_look: Instant,
+        now: Instant,
+    ) -> Turn {
+        let claim = entry.claim.id;
+        match entry.place {
+            Some(_) if now < patience_ends => {
+                entry.repeat_at = patience_ends;
+                Turn::Later
+            }
+            Some(place) => {
+                entry.place = None;
+                self.step_out(place, claim);
+                Turn::Never
+            }
+            None if self.under_way < WIDTH => {
+                self.under_way += 1;
+                Turn::Now
+            }
+            None => {
+                entry.place = Some(self.line_up(claim));
+                entry.repeat_at = first_look;
+                Turn::Later
+            }
+        }
     }
 
     /// One that was under way has ended.
@@ -31,7 +69,7 @@ impl Lane {
     }
 
     /// Puts a claim at the end of the line, and answers its place.
-    pub(crate) fn line_up(&mut self, claim: ClaimId) -> u64 {
+    fn line_up(&mut self, claim: ClaimId) -> u64 {
         self.places += 1;
         self.line.insert((self.places, claim));
         self.places
