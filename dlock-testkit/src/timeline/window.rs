@@ -10,11 +10,9 @@ pub struct Window {
 }
 
 impl Window {
-    /// The same, with a tenth of its length (at least a millisecond) more on either side, so that
-    /// what is at its bounds can be seen from outside.
+    /// The same, with `margin` nanoseconds more on either side.
     #[must_use]
-    pub fn with_margin(self) -> Self {
-        let margin = (self.length() / 10).max(1_000_000);
+    pub fn with_margin(self, margin: u64) -> Self {
         Self { from: self.from.saturating_sub(margin), to: self.to.saturating_add(margin) }
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
     }
     let mut are_sound = true;
     for dir in &arguments.dirs {
-        let report = judge(dir)?;
+        let (history, report) = judged(dir)?;
         if arguments.json {
             print(format_args!("{}\n", serde_json::to_string(&report)?))?;
         } else {
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
         }
         are_sound &= report.is_sound();
         if let Some(file) = &arguments.picture {
-            write(file, &picture(dir)?)?;
+            write(file, &picture(dir, &history, &report)?)?;
         }
     }
     Ok(if are_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -37,11 +37,15 @@ pub(crate) fn run(arguments: &CheckArguments) -> io::Result<ExitCode> {
 
 /// Judges the run in `dir`; leaves the report and the page there.
 pub(crate) fn judge(dir: &Path) -> io::Result<Report> {
+    judged(dir).map(|(_, report)| report)
+}
+
+fn judged(dir: &Path) -> io::Result<(History, Report)> {
     let history = History::read(dir).map_err(io::Error::other)?;
     let report = check::check(&history);
     write(&dir.join("report.json"), &serde_json::to_string_pretty(&report)?)?;
     write(&dir.join("timeline.html"), &timeline::render(&history, &timeline::marks(&report)))?;
-    Ok(report)
+    Ok((history, report))
 }
 
 /// Writes a file; an error names it.
@@ -50,12 +54,11 @@ pub(crate) fn write(file: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The surroundings of the first violation.
-pub(crate) fn picture(dir: &Path) -> io::Result<String> {
-    let history = History::read(dir).map_err(io::Error::other)?;
-    let marks = timeline::marks(&check::check(&history));
+fn picture(dir: &Path, history: &History, report: &Report) -> io::Result<String> {
+    let marks = timeline::marks(report);
     let Some(first) = marks.iter().find(|mark| mark.verdict == Verdict::Violation) else {
         return Err(io::Error::other(format!("{} has no violation to be drawn", dir.display())));
     };
-    let window = Window { from: first.from - AROUND, to: first.to + AROUND };
-    Ok(timeline::svg(&history, &marks, window))
+    let window = Window { from: first.from, to: first.to }.with_margin(AROUND);
+    Ok(timeline::svg(history, &marks, window))
 }
