@@ -15,21 +15,27 @@
 //!
 //! # What it stores
 //! Under `<namespace>:{0}:` there are `name:<name>`, and while somebody waits `order:<name>` and
-//! `due:<name>`, all gone after the last release; and for the namespace, `tokens` and `epoch`.
+//! `due:<name>`, all gone after the last release; and for the namespace, `tokens`.
 //! Messages go to channels `<namespace>:inbox:<random>`. A user needs `~<namespace>:*`,
 //! `&<namespace>:inbox:*` and the commands of the scripts, best as `+@all -@admin -@dangerous +info`.
 
 mod backend;
 mod config;
+mod contention;
 mod entry;
 mod error;
 mod inbox;
+mod inspection;
 mod keys;
 mod link;
 mod lookout;
+mod native;
 mod registry;
+mod requests;
+mod routes;
 mod scripts;
 mod server;
+mod shared;
 mod survey;
 mod tokens;
 
