@@ -74,11 +74,11 @@ impl RedisSentinel {
         SERVICE
     }
 
-    /// A URL with all sentinels: `redis-sentinel://a,b,c?service=dlock`.
+    /// A URL with all sentinels: `redis-sentinel://a,b,c/dlock`.
     #[must_use]
     pub fn url(&self) -> String {
         let addrs: Vec<String> = self.sentinels().map(|member| self.addr(member).to_string()).collect();
-        format!("redis-sentinel://{}?service={SERVICE}", addrs.join(","))
+        format!("redis-sentinel://{}/{SERVICE}", addrs.join(","))
     }
 
     /// Which member is the primary now: a majority of the sentinels names it, and it answers that
