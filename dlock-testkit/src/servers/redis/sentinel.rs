@@ -3,6 +3,7 @@
 mod watcher;
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -72,6 +73,16 @@ impl RedisSentinel {
     #[must_use]
     pub fn service(&self) -> &str {
         SERVICE
+    }
+
+    /// The address that sentinels tell clients and each other to find a member at: a relay, which
+    /// leads clients to it even while it is cut off from the others.
+    ///
+    /// # Panics
+    /// When there is none of this number.
+    #[must_use]
+    pub fn announced(&self, member: usize) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.peer_ports()[member][0]))
     }
 
     /// A URL with all sentinels: `redis-sentinel://a,b,c/dlock`.
