@@ -44,7 +44,7 @@ impl RedisBackend {
             keys,
             registry: Arc::new(Registry::new(context.clock.clone())),
         });
-        let routes = Routes::open(config.client()?, shared.clone()).await?;
+        let routes = Routes::open(config, shared.clone()).await?;
         let clock = context.clock.clone();
         let contention = Contention::new(clock.clone());
         let requests = Arc::new(Requests { shared, routes, clock, contention });

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use dlock_core::{Landed, Result, Token};
+use dlock_core::{Error, ErrorKind, Landed, Result, Token};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisResult};
 use tokio::time::Instant;
 
+use crate::config::{RedisConfig, Servers};
 use crate::entry::{token_from_text, token_to_args};
 use crate::error::strange_answer;
 use crate::keys::Bucket;
@@ -22,7 +23,13 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// Connects, and proves that tokens can be minted.
-    pub(crate) async fn open(client: Client, shared: Arc<Shared>) -> Result<Self> {
+    pub(crate) async fn open(config: &RedisConfig, shared: Arc<Shared>) -> Result<Self> {
+        let client = match config.servers() {
+            Servers::Single(address) => config.client_at(address)?,
+            Servers::Unix(path) => config.client_at_socket(path.clone())?,
+            Servers::Sentinel { .. } => return Err(unsupported("redis sentinel")),
+            Servers::Cluster(_) => return Err(unsupported("redis cluster")),
+        };
         let link = Link::open(client, shared.clone()).await?;
         let routes = Self { link, shared };
         routes.ready(Bucket::FIRST, routes.deadline()).await?;
@@ -97,4 +104,8 @@ impl Routes {
     {
         self.link.run(deadline, send).await
     }
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{what} is not supported yet: use redis://host:port"))
 }

@@ -28,6 +28,9 @@
 //! | `memory:` or `memory:NAME` | `memory` (default) | this process |
 //! | `file:///var/lib/my-app/locks` | `file` (default) | the processes of this machine |
 //! | `redis://[[user]:password@]host[:port][/database]` | `redis` | the clients of that Redis or Valkey server |
+//! | `redis+unix://[[user]:password@]/path` | `redis` | the same, at a socket of this machine |
+//! | `redis-sentinel://[[user]:password@]host[:port][,host[:port]…]/service[/database]` | `redis` | the clients of the primary that these sentinels name |
+//! | `redis-cluster://[[user]:password@]host[:port][,host[:port]…]` | `redis` | the clients of that Redis or Valkey cluster |
 //! | `etcd://[user:password@]host[:port][,host[:port]…]` | `etcd` | the clients of that etcd cluster |
 //!
 //! Features add backends and change nothing else. Any other [`LockBackend`](backend::LockBackend)
@@ -44,6 +47,8 @@
 //! | `label` | [`Builder::label`]: who this client is, for people |
 //! | `max-hold` | [`Builder::max_hold_time`]: how long a lock may be held at most |
 //! | `retry-for` | [`Builder::retry_for`]: how long a request is repeated that is not answered |
+//!
+//! Some take more: what follows a `redis` URL is described at `RedisConfig::from_url` of `dlock-redis`.
 //!
 //! Durations are written `500ms`, `30s`, `5m` or `1h 30m`; a bare number is seconds. Reserved
 //! characters in a value are percent-encoded. Settings made on the [`Builder`] come later, and win.

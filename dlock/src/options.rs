@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use dlock_core::{Builder, Namespace, Result};
+use dlock_core::{Builder, Error, Namespace, Result};
 
 use crate::address::invalid;
 use crate::percent;
 
-/// The settings in a backend URL's query, the same for every backend.
+/// The settings in a backend URL's query: some are the same for every backend.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     namespace: Option<Namespace>,
@@ -13,16 +13,26 @@ pub(crate) struct Options {
     label: Option<String>,
     max_hold: Option<Duration>,
     retry_for: Option<Duration>,
+    /// The others, as they were written.
+    own: String,
 }
 
 /// Far beyond any use, and far from the end of any clock.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Options {
-    pub(crate) fn parse(query: &str) -> Result<Self> {
+    /// Reads the query of a URL whose backend has these options of its `own`.
+    pub(crate) fn parse(query: &str, own: &[&str]) -> Result<Self> {
         let mut options = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if own.contains(&name) {
+                if !options.own.is_empty() {
+                    options.own.push('&');
+                }
+                options.own.push_str(pair);
+                continue;
+            }
             let value = percent::decode(value).map_err(|error| error.context(format!("option {name:?}")))?;
             let fresh = match name {
                 "namespace" => set(&mut options.namespace, value.parse()?),
@@ -30,18 +40,19 @@ impl Options {
                 "label" => set(&mut options.label, value),
                 "max-hold" => set(&mut options.max_hold, longer_than_zero(name, &value)?),
                 "retry-for" => set(&mut options.retry_for, duration(name, &value)?),
-                _ => {
-                    return Err(invalid(format!(
-                        "unknown option {name:?} in the backend url: there are namespace, ttl, label, max-hold and \
-                         retry-for"
-                    )));
-                }
+                _ => return Err(unknown(name, own)),
             };
             if !fresh {
                 return Err(invalid(format!("option {name:?} is in the backend url twice: remove one")));
             }
         }
         Ok(options)
+    }
+
+    /// Those that only the backend knows, as they were written.
+    #[cfg(any(feature = "redis", feature = "etcd"))]
+    pub(crate) fn of_the_backend(&self) -> &str {
+        &self.own
     }
 
     pub(crate) fn apply(self, mut builder: Builder) -> Builder {
@@ -62,6 +73,15 @@ impl Options {
         }
         builder
     }
+}
+
+fn unknown(name: &str, own: &[&str]) -> Error {
+    let mut message =
+        format!("unknown option {name:?} in the backend url: there are namespace, ttl, label, max-hold and retry-for");
+    if !own.is_empty() {
+        message.push_str(&format!(", and for this backend {}", own.join(", ")));
+    }
+    invalid(message)
 }
 
 /// Answers whether it was not set before.
@@ -102,23 +122,28 @@ mod tests {
     #[test]
     fn options_are_read() {
         let secs = |secs| Some(Duration::from_secs(secs));
-        let options =
-            Options::parse("namespace=team-a&ttl=1m%2030s&label=w%C3%B6rker%20%267&max-hold=3600&retry-for=0s");
+        let query = "namespace=team-a&ttl=1m%2030s&db=%32&label=w%C3%B6rker%20%267&max-hold=3600&retry-for=0s&file=";
+        let options = Options::parse(query, &["file", "db"]);
         let expected = Options {
             namespace: Some("team-a".parse().unwrap()),
             ttl: secs(90),
             label: Some("wörker &7".into()),
             max_hold: secs(3600),
             retry_for: secs(0),
+            own: "db=%32&file=".into(),
         };
         assert_eq!(options.unwrap(), expected);
-        assert_eq!(Options::parse("").unwrap(), Options::default());
+        assert_eq!(Options::parse("", &["file"]).unwrap(), Options::default());
     }
 
     #[test]
     fn what_cannot_be_used_says_why() {
         for (query, why) in [
-            ("tll=5s", "unknown option \"tll\" in the backend url: there are namespace, ttl, label, max-hold and"),
+            (
+                "tll=5s",
+                "unknown option \"tll\" in the backend url: there are namespace, ttl, label, max-hold and retry-for, \
+                 and for this backend file, db",
+            ),
             ("TTL=5s", "unknown option \"TTL\""),
             ("ttl", "option \"ttl\" is not a duration: \"\": value was empty"),
             ("ttl=soon", "option \"ttl\" is not a duration: \"soon\": expected number at 0; write 500ms, 30s or 5m"),
@@ -134,7 +159,7 @@ mod tests {
             ("label=%C3%28", "option \"label\": what %C3%28 stands for is not utf-8"),
             ("label=50%", "option \"label\": a % is followed by two hexadecimal digits; write % itself as %25"),
         ] {
-            let error = Options::parse(query).unwrap_err();
+            let error = Options::parse(query, &["file", "db"]).unwrap_err();
             assert_eq!(error.kind(), dlock_core::ErrorKind::InvalidInput);
             assert!(error.to_string().contains(why), "{query}: {error}");
         }

@@ -2,6 +2,8 @@ use dlock_core::{Builder, Result};
 
 use crate::address::{Address, invalid};
 
+type Open = fn(&Address<'_>) -> Result<Builder>;
+
 /// A kind of backend, and how its URLs are opened.
 struct Scheme {
     /// The cargo feature that brings it, which is also its name in messages.
@@ -10,34 +12,55 @@ struct Scheme {
     schemes: &'static [&'static str],
     /// How its URL looks.
     form: &'static str,
+    /// The options in its URL that are its own business.
+    options: &'static [&'static str],
     /// `None` where it is not compiled in.
-    open: Option<fn(&Address<'_>) -> Result<Builder>>,
+    open: Option<Open>,
 }
 
 const SCHEMES: [Scheme; 4] = [
-    Scheme { feature: "memory", schemes: &["memory"], form: "memory:NAME", open: MEMORY },
-    Scheme { feature: "file", schemes: &["file"], form: "file:///DIRECTORY", open: FILE },
+    Scheme { feature: "memory", schemes: &["memory"], form: "memory:NAME", options: &[], open: MEMORY },
+    Scheme { feature: "file", schemes: &["file"], form: "file:///DIRECTORY", options: &[], open: FILE },
     Scheme {
         feature: "redis",
-        schemes: &["redis", "rediss", "valkey", "valkeys"],
+        schemes: &[
+            "redis",
+            "rediss",
+            "valkey",
+            "valkeys",
+            "redis+unix",
+            "valkey+unix",
+            "unix",
+            "redis-sentinel",
+            "rediss-sentinel",
+            "valkey-sentinel",
+            "valkeys-sentinel",
+            "redis-cluster",
+            "rediss-cluster",
+            "valkey-cluster",
+            "valkeys-cluster",
+        ],
         form: "redis://HOST:PORT",
+        options: REDIS_OPTIONS,
         open: REDIS,
     },
-    Scheme { feature: "etcd", schemes: &["etcd", "etcds"], form: "etcd://HOST:PORT,HOST:PORT", open: ETCD },
+    Scheme {
+        feature: "etcd",
+        schemes: &["etcd", "etcds"],
+        form: "etcd://HOST:PORT,HOST:PORT",
+        options: &[],
+        open: ETCD,
+    },
 ];
 
 pub(crate) fn open(address: &Address<'_>) -> Result<Builder> {
-    let Some(scheme) = find(&address.scheme) else {
-        return Err(invalid(format!("unknown scheme {:?} in the backend url: {}", address.scheme, compiled_in())));
-    };
-    let open = scheme.open.ok_or_else(|| {
-        let feature = scheme.feature;
-        invalid(format!(
-            "the {feature} backend is not compiled in: enable the cargo feature {feature:?}, or {}",
-            compiled_in()
-        ))
-    })?;
+    let (_, open) = usable(&address.scheme)?;
     open(address)
+}
+
+/// The options of this scheme's own, if it can be opened.
+pub(crate) fn options(scheme: &str) -> Result<&'static [&'static str]> {
+    usable(scheme).map(|(scheme, _)| scheme.options)
 }
 
 pub(crate) fn is_known(scheme: &str) -> bool {
@@ -58,21 +81,35 @@ pub(crate) fn compiled_in() -> String {
     }
 }
 
+fn usable(scheme: &str) -> Result<(&'static Scheme, Open)> {
+    let Some(known) = find(scheme) else {
+        return Err(invalid(format!("unknown scheme {scheme:?} in the backend url: {}", compiled_in())));
+    };
+    let open = known.open.ok_or_else(|| {
+        let feature = known.feature;
+        invalid(format!(
+            "the {feature} backend is not compiled in: enable the cargo feature {feature:?}, or {}",
+            compiled_in()
+        ))
+    })?;
+    Ok((known, open))
+}
+
 fn find(scheme: &str) -> Option<&'static Scheme> {
     const { &SCHEMES }.iter().find(|known| known.schemes.contains(&scheme))
 }
 
 #[cfg(not(feature = "memory"))]
-const MEMORY: Option<fn(&Address<'_>) -> Result<Builder>> = None;
+const MEMORY: Option<Open> = None;
 #[cfg(not(feature = "file"))]
-const FILE: Option<fn(&Address<'_>) -> Result<Builder>> = None;
+const FILE: Option<Open> = None;
 #[cfg(not(feature = "redis"))]
-const REDIS: Option<fn(&Address<'_>) -> Result<Builder>> = None;
+const REDIS: Option<Open> = None;
 #[cfg(not(feature = "etcd"))]
-const ETCD: Option<fn(&Address<'_>) -> Result<Builder>> = None;
+const ETCD: Option<Open> = None;
 
 #[cfg(feature = "memory")]
-const MEMORY: Option<fn(&Address<'_>) -> Result<Builder>> = Some(|address| {
+const MEMORY: Option<Open> = Some(|address| {
     if address.place.starts_with('/') {
         return Err(invalid("a memory store is named without slashes in front: memory:NAME"));
     }
@@ -82,7 +119,7 @@ const MEMORY: Option<fn(&Address<'_>) -> Result<Builder>> = Some(|address| {
 });
 
 #[cfg(feature = "file")]
-const FILE: Option<fn(&Address<'_>) -> Result<Builder>> = Some(|address| {
+const FILE: Option<Open> = Some(|address| {
     let path = match address.place.strip_prefix("//") {
         Some(rest) => rest.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(rest),
         None => address.place,
@@ -103,14 +140,19 @@ const FILE: Option<fn(&Address<'_>) -> Result<Builder>> = Some(|address| {
     Ok(dlock_core::Locks::builder(dlock_file::FileConfig::new(path)))
 });
 
+#[cfg(not(feature = "redis"))]
+const REDIS_OPTIONS: &[&str] = &[];
+
 #[cfg(feature = "redis")]
-const REDIS: Option<fn(&Address<'_>) -> Result<Builder>> = Some(|address| {
-    let config = dlock_redis::RedisConfig::from_url(&address.without_options())?;
+const REDIS_OPTIONS: &[&str] = dlock_redis::RedisConfig::URL_OPTIONS;
+#[cfg(feature = "redis")]
+const REDIS: Option<Open> = Some(|address| {
+    let config = dlock_redis::RedisConfig::from_url(&address.with_own_options())?;
     Ok(dlock_core::Locks::builder(config))
 });
 
 #[cfg(feature = "etcd")]
-const ETCD: Option<fn(&Address<'_>) -> Result<Builder>> = Some(|address| {
-    let config = dlock_etcd::EtcdConfig::from_url(&address.without_options())?;
+const ETCD: Option<Open> = Some(|address| {
+    let config = dlock_etcd::EtcdConfig::from_url(&address.with_own_options())?;
     Ok(dlock_core::Locks::builder(config))
 });

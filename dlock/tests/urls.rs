@@ -27,8 +27,6 @@ fn what_is_not_a_backend_url_is_refused() {
         ("redis://u:sec ret@h", "no spaces and no control characters"),
         ("redis://u:#secret@h", "write a # that belongs to it as %23"),
         ("redis://u:?secret@h", "write a ? in a password as %3F"),
-        ("redis://u:secret@h?tls=yes", "unknown option \"tls\""),
-        ("memory:a?ttl=never", "option \"ttl\" is not a duration"),
     ] {
         refused(url, InvalidInput, why);
     }
@@ -67,6 +65,8 @@ async fn a_memory_url_names_a_store_of_this_process() {
     assert!(other.lock("n").unwrap().try_acquire().await.unwrap().is_some());
     drop(guard);
     refused("memory://a", ErrorKind::InvalidInput, "memory:NAME");
+    refused("memory:a?ttl=never", ErrorKind::InvalidInput, "option \"ttl\" is not a duration");
+    refused("memory:a?tls=yes", ErrorKind::InvalidInput, "unknown option \"tls\" in the backend url: there are name");
     refused("memory:%FF", ErrorKind::InvalidInput, "the memory store's name: what %FF stands for is not utf-8");
 }
 
@@ -128,20 +128,34 @@ async fn a_file_url_names_a_directory() {
 #[cfg(feature = "redis")]
 #[test]
 fn redis_urls_are_the_adapters_to_read() {
-    use ErrorKind::{InvalidInput, Unsupported};
-    for url in ["redis://localhost", "redis://u:p%40ss@127.0.0.1:7000/3?ttl=5s", "valkey://h", "redis://[::1]:7000"] {
+    for url in [
+        "redis://localhost",
+        "redis://u:p%40ss@127.0.0.1:7000/3?ttl=5s&replicas=1",
+        "valkey://h",
+        "redis://[::1]:7000",
+        "rediss://h?ca-file=/etc/ca.pem&namespace=x",
+        "unix:///run/redis.sock?db=2",
+        "redis+unix://u:pw@/run/redis.sock",
+        "redis-sentinel://u:pw@a,b:26380,[::1]/locks/2?sentinel-user=w&ttl=5s&sentinel-password=x%26y",
+        "rediss-sentinel://a/locks",
+        "redis-cluster://u:pw@a,b:7000",
+        "valkeys-cluster://a",
+    ] {
         let _ = dlock::builder(url).expect(url);
     }
-    for (url, kind, why) in [
-        ("redis:", InvalidInput, "redis://"),
-        ("redis://", InvalidInput, "names a host"),
-        ("redis://:secret@h:port", InvalidInput, "malformed"),
-        ("redis://:secret@h:77777", InvalidInput, "malformed"),
-        ("redis://:secret@h/db", InvalidInput, "malformed"),
-        ("redis://:%FFsecret@h", InvalidInput, "malformed"),
-        ("rediss://:secret@h", Unsupported, "tls"),
+    for (url, why) in [
+        ("redis:", "redis://"),
+        ("redis://", "names a host"),
+        ("redis://:secret@h:port", "a port is a number"),
+        ("redis://:secret@h:77777", "a port is a number"),
+        ("redis://:secret@h/db", "the database is a small number"),
+        ("redis://:%FFsecret@h", "malformed"),
+        ("redis://:secret@h?db=1", "option \"db\" is for unix sockets"),
+        ("redis://:secret@h?tls=yes", "max-hold and retry-for, and for this backend ca-file, cert-file"),
+        ("redis-sentinel://:secret@h", "names no service"),
+        ("redis-cluster://:secret@h/1", "only database 0"),
     ] {
-        refused(url, kind, why);
+        refused(url, ErrorKind::InvalidInput, why);
     }
     let shown = format!("{:?}", dlock::builder("redis://:secret@h").unwrap());
     assert!(!shown.contains("secret"), "{shown}");
