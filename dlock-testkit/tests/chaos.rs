@@ -85,7 +85,7 @@ fn what_cannot_be_done_is_said() {
 /// Five faults, each of another kind.
 fn stands(store: &str, kinds: &str) {
     let Ok(()) = Redis::installed() else { return };
-    let parent = tempfile::tempdir().unwrap();
+    let parent = tempfile::tempdir().expect("there is a place for temporary files");
     let dir = dir(parent.path());
     let run = chaos(&["--store", store, "--faults", "5", "--only", kinds, "--dir", &dir]);
     assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
