@@ -26,6 +26,7 @@ use crate::link::{Link, Shared};
 use crate::lookout::{BATCH, Renew, Standing, ask, keep_looking};
 use crate::registry::{Asked, Registry};
 use crate::scripts::Scripts;
+use crate::server::{ServerCheck, Topology};
 use crate::survey::{self, Survey};
 use crate::tokens::Tokens;
 
@@ -51,6 +52,7 @@ impl RedisBackend {
             client: config.client()?,
             place: config.place(),
             timeout: config.request_timeout(),
+            check: ServerCheck::new(Topology::Single, 0, &context.namespace, config.user()),
             inbox: format!("{}:inbox:{}", context.namespace, ClaimId::random()),
             keys: Keyspace::new(&context.namespace),
             scripts: Scripts::new(),

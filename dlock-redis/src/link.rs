@@ -15,7 +15,7 @@ use crate::error::{classify, classify_connecting, timed_out};
 use crate::keys::Keyspace;
 use crate::registry::Registry;
 use crate::scripts::Scripts;
-use crate::server::check_server;
+use crate::server::ServerCheck;
 use crate::tokens::Tokens;
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) place: String,
     pub(crate) timeout: Duration,
+    pub(crate) check: ServerCheck,
     pub(crate) inbox: String,
     pub(crate) keys: Keyspace,
     pub(crate) scripts: Scripts,
@@ -157,7 +158,7 @@ impl Shared {
         let set_up = async {
             let mut connection =
                 self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(classify_connecting)?;
-            check_server(&mut connection).await?;
+            self.check.run(&mut connection, &self.place).await?;
             connection.subscribe(&self.inbox).await.map_err(classify_connecting)?;
             self.lift(&mut connection, 0).await.map_err(classify_connecting)?;
             Ok(connection)
