@@ -1,9 +1,9 @@
 //! Where the servers are and how to talk to them.
 
 mod address;
+mod files;
 mod login;
 mod servers;
-mod tls;
 mod url;
 
 use std::fmt;
@@ -17,9 +17,9 @@ use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 pub(crate) use self::address::Address;
+use self::files::TlsFiles;
 use self::login::Login;
 pub(crate) use self::servers::Servers;
-use self::tls::Tls;
 use self::url::Kind;
 use crate::backend::RedisBackend;
 use crate::error::classify_connecting;
@@ -44,7 +44,7 @@ pub struct RedisConfig {
     login: Login,
     database: u16,
     /// `None` where nothing is encrypted.
-    tls: Option<Tls>,
+    tls: Option<TlsFiles>,
     replicas: u32,
     request_timeout: Duration,
 }
@@ -166,6 +166,11 @@ impl RedisConfig {
         &self.servers
     }
 
+    /// The user that logs in to the servers, if it is not their default user.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.login.user()
+    }
+
     /// The servers, for messages.
     pub(crate) fn place(&self) -> String {
         self.servers.to_string()
@@ -215,7 +220,7 @@ impl RedisConfig {
             }
             _ => {}
         }
-        if self.tls.as_ref().is_some_and(|tls| tls.cert_file.is_some() != tls.key_file.is_some()) {
+        if self.tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
             return invalid("cert-file and key-file belong together: give both or none");
         }
         if self.request_timeout < Duration::from_millis(10) {
@@ -226,7 +231,7 @@ impl RedisConfig {
 
     fn entrance(&self, address: &Address) -> Result<ConnectionAddr> {
         match &self.tls {
-            None => Ok(address.to_plain()),
+            None => Ok(ConnectionAddr::Tcp(address.host.clone(), address.port)),
             Some(_) => Err(Error::new(ErrorKind::Unsupported, "tls (rediss://) is not supported yet: use redis://")),
         }
     }

@@ -1,8 +1,6 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use redis::ConnectionAddr;
-
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Address {
@@ -41,10 +39,6 @@ impl Address {
             return Err("a host has a character that no host has");
         }
         Ok(Self::new(host, port))
-    }
-
-    pub(super) fn to_plain(&self) -> ConnectionAddr {
-        ConnectionAddr::Tcp(self.host.clone(), self.port)
     }
 }
 

@@ -17,6 +17,10 @@ impl Login {
         Self { user, password: Some(password.to_owned()) }
     }
 
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     pub(super) fn put_on(&self, mut settings: RedisConnectionInfo) -> RedisConnectionInfo {
         if let Some(user) = &self.user {
             settings = settings.set_username(user);

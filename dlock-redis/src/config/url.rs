@@ -7,9 +7,9 @@ use percent_encoding::percent_decode_str;
 
 use super::RedisConfig;
 use super::address::Address;
+use super::files::TlsFiles;
 use super::login::Login;
 use super::servers::Servers;
-use super::tls::Tls;
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
@@ -55,7 +55,7 @@ pub(super) fn read(url: &str) -> Result<RedisConfig> {
     let mut config = RedisConfig::to(servers);
     config.login = login;
     config.database = database;
-    config.tls = is_encrypted.then(Tls::default);
+    config.tls = is_encrypted.then(TlsFiles::default);
     read_options(kind, query, &mut config)?;
     config.check()?;
     Ok(config)
@@ -170,9 +170,9 @@ fn read_options(kind: Kind, query: &str, config: &mut RedisConfig) -> Result<()>
                     return Err(invalid(format!("option {name:?} is for tls: write rediss:// for redis://")));
                 };
                 let file = match name {
-                    "ca-file" => &mut tls.ca_file,
-                    "cert-file" => &mut tls.cert_file,
-                    _ => &mut tls.key_file,
+                    "ca-file" => &mut tls.ca,
+                    "cert-file" => &mut tls.cert,
+                    _ => &mut tls.key,
                 };
                 if value.is_empty() {
                     return Err(invalid(format!("option {name:?} names no file")));
@@ -268,7 +268,7 @@ mod tests {
     fn options_are_read() {
         let config = read("rediss://h?ca-file=/a%20b&cert-file=c&key-file=k&replicas=2").unwrap();
         let file = |name: &str| Some(PathBuf::from(name));
-        assert_eq!(config.tls, Some(Tls { ca_file: file("/a b"), cert_file: file("c"), key_file: file("k") }));
+        assert_eq!(config.tls, Some(TlsFiles { ca: file("/a b"), cert: file("c"), key: file("k") }));
         assert_eq!(config.replicas, 2);
     }
 
