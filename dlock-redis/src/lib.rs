@@ -24,6 +24,7 @@ mod config;
 mod contention;
 mod entry;
 mod error;
+mod express;
 mod inbox;
 mod inspection;
 mod keys;
