@@ -30,13 +30,7 @@ pub(crate) fn report() -> String {
         let flocks = scratch.path().join("flock");
         std::fs::create_dir(&flocks).expect("a temporary directory can be written");
         let pairs: Vec<[Arc<dyn Contender>; 2]> = vec![
-            [Arc::new(TokioMutex(tokio::sync::Mutex::default())), Arc::new(Dlock::connect("memory:cycle").await)],
-            [
-                Arc::new(Flock(flocks)),
-                Arc::new(Dlock::connect(&format!("file://{}/dlock", scratch.path().display())).await),
-            ],
             [Arc::new(RawRedis::connect(&redis.url()).await), Arc::new(Dlock::connect(&redis.url()).await)],
-            [Arc::new(RawEtcd::connect(&etcd.endpoint()).await), Arc::new(Dlock::connect(&etcd.url()).await)],
         ];
         for pair in &pairs {
             for tasks in [1, 64] {
