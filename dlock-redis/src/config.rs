@@ -95,6 +95,10 @@ impl RedisConfig {
         self
     }
 
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.info.redis_settings().username()
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         self.request_timeout
     }

@@ -16,8 +16,22 @@
 //! # What it stores
 //! Under `<namespace>:{0}:` there are `name:<name>`, and while somebody waits `order:<name>` and
 //! `due:<name>`, all gone after the last release; and for the namespace, `tokens`.
-//! Messages go to channels `<namespace>:inbox:<random>`. A user needs `~<namespace>:*`,
-//! `&<namespace>:inbox:*` and the commands of the scripts, best as `+@all -@admin -@dangerous +info`.
+//! Messages go to channels `<namespace>:inbox:<random>`.
+//!
+//! # What it may do
+//! A user of its own needs these rules for the namespace `dlock`, and no others; [`acl_rules`]
+//! has them for any namespace:
+//!
+//! ```text
+//! ACL SETUSER locks on >password
+//! resetkeys ~dlock:* resetchannels &dlock:inbox:* -@all +info +evalsha +script|load +subscribe
+//! +publish +scan +time +type +dump +del +pttl +pexpire +pexpireat +get +set +hincrby +hget +hmget +hset
+//! +hdel +hlen +zadd +zcard +zrange +zrangebyscore +zrank +zrem +zscore
+//! ```
+//!
+//! Add `+select` where the URL names a database, `+wait` where it asks for `replicas`, and
+//! `+config|get` for checks that `INFO` does not suffice for. `+info` can be left out: locks work
+//! without, but a server that can lose them is not noticed. Connecting fails with what is missing.
 
 mod backend;
 mod config;
@@ -41,3 +55,4 @@ mod survey;
 mod tokens;
 
 pub use config::RedisConfig;
+pub use server::acl_rules;

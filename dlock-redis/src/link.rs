@@ -12,7 +12,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{classify, classify_connecting, timed_out};
-use crate::server::check_server;
 use crate::shared::Shared;
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
@@ -159,7 +158,7 @@ impl End {
         let set_up = async {
             let mut connection =
                 self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(classify_connecting)?;
-            check_server(&mut connection).await?;
+            shared.check.run(&mut connection, &self.place).await?;
             connection.subscribe(&shared.inbox).await.map_err(classify_connecting)?;
             Ok(connection)
         };

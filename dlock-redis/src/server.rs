@@ -1,70 +1,80 @@
-//! What the server must be.
+//! What a server must be, and what about it can lose locks.
 
-use dlock_core::{Error, ErrorKind, Result};
+mod facts;
+mod findings;
+mod rights;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dlock_core::{Namespace, Result};
 use redis::aio::MultiplexedConnection;
-use redis::{InfoDict, ServerErrorKind};
 
-use crate::error::classify_connecting;
+use self::facts::{Ask, Facts};
+pub(crate) use self::findings::Topology;
+use self::findings::{Finding, Wanted, findings, refusal};
+use self::rights::Rights;
+pub use self::rights::acl_rules;
 
-/// Refuses servers that cannot serve locks, and warns of settings that lose them.
-pub(crate) async fn check_server(connection: &mut MultiplexedConnection) -> Result<()> {
-    let info: InfoDict = match redis::cmd("INFO").query_async(connection).await {
-        Ok(info) => info,
-        // A least-privilege user need not have INFO; what is wrong then shows in the first request.
-        Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            tracing::warn!("this user may not run INFO: version and settings of the redis server are not checked");
-            return Ok(());
-        }
-        Err(error) => return Err(classify_connecting(error)),
-    };
-    judge(&info)?;
-    let policy: String = info.get("maxmemory_policy").unwrap_or_default();
-    if info.get::<u64>("maxmemory").is_some_and(|bytes| bytes > 0) && policy != "noeviction" {
-        tracing::warn!(
-            policy,
-            "redis evicts keys when memory is full and can drop locks: set maxmemory-policy noeviction"
-        );
-    }
-    Ok(())
+/// Looks at each server that is connected to, before anything is stored there.
+///
+/// A server that cannot serve locks is refused each time. What can lose locks is told once per
+/// server: a server that comes and goes would fill the log otherwise.
+#[derive(Debug)]
+pub(crate) struct ServerCheck {
+    wanted: Wanted,
+    rights: Rights,
+    /// What was told already, and of which server.
+    told: Mutex<HashSet<(String, Finding)>>,
+    /// The servers that passed before.
+    known: Mutex<HashSet<String>>,
 }
 
-fn judge(info: &InfoDict) -> Result<()> {
-    let version: String = info.get("redis_version").ok_or_else(|| {
-        Error::new(ErrorKind::Protocol, "the peer's INFO names no redis version; check host and port")
-    })?;
-    let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
-    if major < 7 {
-        return Err(Error::new(ErrorKind::Unsupported, format!("redis {version} is too old: use 7.0 or later")));
-    }
-    if info.get::<u8>("cluster_enabled") == Some(1) {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "this server is part of a redis cluster, which is not supported yet: use a single server",
-        ));
-    }
-    if info.get::<String>("role").is_some_and(|role| role != "master") {
-        return Err(Error::new(ErrorKind::Exhausted, "this server is a read-only replica: use its primary"));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unfit_servers_are_refused() {
-        let good = "redis_version:7.0.15\r\nrole:master\r\ncluster_enabled:0\r\n";
-        assert!(judge(&InfoDict::new(good)).is_ok());
-        for (info, kind, why) in [
-            ("something:else\r\n", ErrorKind::Protocol, "no redis version"),
-            ("redis_version:6.2.14\r\nrole:master\r\n", ErrorKind::Unsupported, "6.2.14 is too old"),
-            ("redis_version:7.2.4\r\nrole:slave\r\n", ErrorKind::Exhausted, "read-only replica"),
-            ("redis_version:7.2.4\r\nrole:master\r\ncluster_enabled:1\r\n", ErrorKind::Unsupported, "cluster"),
-        ] {
-            let error = judge(&InfoDict::new(info)).unwrap_err();
-            assert_eq!(error.kind(), kind);
-            assert!(error.to_string().contains(why), "{error}");
+impl ServerCheck {
+    /// `user` is the name that clients log in by, if it is not the default user.
+    pub(crate) fn new(topology: Topology, replicas: u32, namespace: &Namespace, user: Option<&str>) -> Self {
+        Self {
+            wanted: Wanted { topology, replicas },
+            rights: Rights::new(namespace, user, replicas > 0),
+            told: Mutex::default(),
+            known: Mutex::default(),
         }
     }
+
+    /// Refuses a server that cannot serve locks or does not let this user have them, and warns of
+    /// settings that lose them. `place` tells servers apart.
+    pub(crate) async fn run(&self, connection: &mut MultiplexedConnection, place: &str) -> Result<()> {
+        let ask = if lock(&self.known).contains(place) { Ask::Again } else { Ask::First };
+        match Facts::learn(connection, ask).await? {
+            Some(facts) => {
+                if let Some(error) = refusal(&facts, self.wanted) {
+                    return Err(error);
+                }
+                for finding in findings(&facts, self.wanted) {
+                    self.tell(place, finding);
+                }
+            }
+            None => self.tell(place, Finding::NothingIsSeen),
+        }
+        if ask == Ask::First {
+            self.rights.check(connection).await?;
+            lock(&self.known).insert(place.to_owned());
+        }
+        Ok(())
+    }
+
+    fn tell(&self, place: &str, finding: Finding) {
+        if !lock(&self.told).insert((place.to_owned(), finding)) {
+            return;
+        }
+        if finding.loses_locks() {
+            tracing::warn!(redis = place, "{finding}");
+        } else {
+            tracing::info!(redis = place, "{finding}");
+        }
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::keys::Keyspace;
 use crate::registry::Registry;
 use crate::scripts::Scripts;
+use crate::server::ServerCheck;
 use crate::tokens::Tokens;
 
 /// What every connection is set up with, and what is known of the claims and tokens behind them.
@@ -15,6 +16,7 @@ pub(crate) struct Shared {
     pub(crate) place: String,
     /// How long a request may take.
     pub(crate) timeout: Duration,
+    pub(crate) check: ServerCheck,
     /// Where the scripts push what happens to this client's claims.
     pub(crate) inbox: String,
     pub(crate) keys: Keyspace,

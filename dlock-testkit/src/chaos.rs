@@ -17,6 +17,7 @@ mod plan;
 mod resource;
 mod run;
 mod target;
+mod translator;
 mod worker;
 
 pub use self::line::LineFault;

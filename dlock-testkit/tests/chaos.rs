@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use dlock_testkit::servers::Redis;
+
 fn chaos(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chaos")).args(arguments).output().expect("a test can start what was built with it")
 }
@@ -78,4 +80,24 @@ fn what_cannot_be_done_is_said() {
     let output = chaos(&["--store", "file", "--faults", "1", "--dir", busy.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("another run"), "{}", text(&output.stderr));
+}
+
+/// Five faults, each of another kind.
+fn stands(store: &str, kinds: &str) {
+    let Ok(()) = Redis::installed() else { return };
+    let parent = tempfile::tempdir().expect("there is a place for temporary files");
+    let dir = dir(parent.path());
+    let run = chaos(&["--store", store, "--faults", "5", "--only", kinds, "--dir", &dir]);
+    assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
+    assert!(text(&run.stdout).starts_with(&format!("sound: {store}, seed 1, 5 faults")), "{}", text(&run.stdout));
+}
+
+#[test]
+fn redis_stands_what_can_be_done_to_one_server() {
+    stands("redis", "restart server,flush,fill memory,change type,kill connections");
+}
+
+#[test]
+fn redis_stands_a_server_that_forgets() {
+    stands("redis-volatile", "restart server,flush,stop server,delete entries,forget scripts");
 }

@@ -47,7 +47,7 @@ impl Fleet {
     ) -> io::Result<Self> {
         let mut fleet = Self { config, lab, workers: Vec::new() };
         for number in 0..size {
-            let lines = Lines::to(&target.servers())?;
+            let lines = Lines::to(&target.servers(), &target.announced())?;
             let address = target.address(&lines.addrs());
             let name = format!("w{number}");
             let process = fleet.launch(&name, &address, number as u64)?;

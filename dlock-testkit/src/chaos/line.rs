@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::translator::{Dictionary, Translator};
 use crate::proxy::{Direction, Flow, Proxy};
 
 /// What can be wrong with a line.
@@ -27,20 +29,35 @@ pub enum LineFault {
 
 /// One worker's relays, one for each server.
 #[derive(Debug)]
-pub(super) struct Lines(Vec<Proxy>);
+pub(super) struct Lines {
+    relays: Vec<Proxy>,
+    /// Behind the relays, where servers tell clients of each other.
+    translators: Vec<Translator>,
+}
 
 impl Lines {
-    pub(super) fn to(servers: &[SocketAddr]) -> io::Result<Self> {
-        servers.iter().map(|server| Proxy::start(*server)).collect::<io::Result<_>>().map(Self)
+    /// Lines to `servers`, which tell clients that they are at `announced`, if they do.
+    pub(super) fn to(servers: &[SocketAddr], announced: &[SocketAddr]) -> io::Result<Self> {
+        let relays = servers.iter().map(|server| Proxy::start(*server)).collect::<io::Result<_>>()?;
+        let mut lines = Self { relays, translators: Vec::new() };
+        if !announced.is_empty() {
+            let dictionary = Arc::new(Dictionary::new(announced, &lines.addrs())?);
+            let start = |server: &SocketAddr| Translator::start(*server, dictionary.clone());
+            lines.translators = servers.iter().map(start).collect::<io::Result<_>>()?;
+            for (relay, translator) in lines.relays.iter().zip(&lines.translators) {
+                relay.retarget(translator.addr());
+            }
+        }
+        Ok(lines)
     }
 
     /// Where the worker reaches the servers.
     pub(super) fn addrs(&self) -> Vec<SocketAddr> {
-        self.0.iter().map(Proxy::addr).collect()
+        self.relays.iter().map(Proxy::addr).collect()
     }
 
     pub(super) fn spoil(&self, fault: LineFault, delay: Duration) {
-        for line in &self.0 {
+        for line in &self.relays {
             match fault {
                 LineFault::Cut => line.cut(),
                 LineFault::Reset => line.close_connections(),
@@ -54,7 +71,7 @@ impl Lines {
     }
 
     pub(super) fn heal(&self) {
-        self.0.iter().for_each(|line| line.heal());
+        self.relays.iter().for_each(|line| line.heal());
     }
 }
 

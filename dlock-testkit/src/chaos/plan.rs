@@ -50,10 +50,9 @@ impl Plan {
     /// The kinds that every store can take; with a network, or without.
     #[must_use]
     pub fn common_kinds(has_network: bool) -> Vec<Kind> {
-        let kind = |name, aim| Kind { name, aim, breaks_exclusion: false };
-        let mut kinds = vec![kind("stop client", Aim::StopWorker), kind("kill client", Aim::KillWorker)];
+        let mut kinds = vec![Kind::new("stop client", Aim::StopWorker), Kind::new("kill client", Aim::KillWorker)];
         if has_network {
-            kinds.extend(LineFault::ALL.map(|(fault, name)| kind(name, Aim::Lines(fault))));
+            kinds.extend(LineFault::ALL.map(|(fault, name)| Kind::new(name, Aim::Lines(fault))));
         }
         kinds
     }

@@ -165,7 +165,15 @@ impl<'a> Run<'a> {
         };
         let breaks_exclusion_for = kind.breaks_exclusion.then(|| nanos(self.settings.ttl + self.settings.grace));
         let target = began.unwrap_or(target);
-        let info = FaultInfo { fault, kind: kind.name.to_owned(), target, worker, name, breaks_exclusion_for };
+        let info = FaultInfo {
+            fault,
+            kind: kind.name.to_owned(),
+            target,
+            worker,
+            name,
+            breaks_exclusion_for,
+            takes_history: kind.takes_history,
+        };
         self.lab.record_at(begun, What::FaultBegun(info));
 
         if kind.aim != Aim::ServersOnce {

@@ -18,6 +18,13 @@ pub trait Target: Debug + Send + Sync {
     /// which the lab cuts and slows. Empty where a store has no network.
     fn servers(&self) -> Vec<SocketAddr>;
 
+    /// What these servers tell clients of where they and the others are, in the order of
+    /// [`Target::servers`]; empty where they tell nothing, or nothing that clients follow. What a
+    /// worker is told is put into the addresses of its own relays, so that it has no way past them.
+    fn announced(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
     /// The address that a worker connects to, when the servers are reached at `servers`, in the
     /// order of [`Target::servers`].
     fn address(&self, servers: &[SocketAddr]) -> String;
@@ -47,6 +54,28 @@ pub struct Kind {
     pub aim: Aim,
     /// Whether docs/guarantees.md excepts it from exclusion: overlaps in its wake count apart.
     pub breaks_exclusion: bool,
+    /// Whether the servers forget by it what they knew: tokens may begin anew once, in another epoch.
+    pub takes_history: bool,
+}
+
+impl Kind {
+    /// One under which all that is promised must hold.
+    #[must_use]
+    pub const fn new(name: &'static str, aim: Aim) -> Self {
+        Self { name, aim, breaks_exclusion: false, takes_history: false }
+    }
+
+    /// One that docs/guarantees.md excepts from exclusion.
+    #[must_use]
+    pub const fn breaking_exclusion(self) -> Self {
+        Self { breaks_exclusion: true, ..self }
+    }
+
+    /// One by which the servers forget what they knew.
+    #[must_use]
+    pub const fn taking_history(self) -> Self {
+        Self { takes_history: true, ..self }
+    }
 }
 
 /// What a fault is aimed at.

@@ -66,7 +66,7 @@ pub(super) fn rows(history: &History, found: &[Violation]) -> Vec<FaultRow> {
             (Breach::Overlap, None) => row.overlaps += 1,
             (Breach::Overlap, Some(_)) => row.excused += 1,
             (breach, _) if breach.is_of_the_fence() => row.fenced += 1,
-            (breach, _) if breach.is_of_tokens() => row.tokens += 1,
+            (breach, None) if breach.is_of_tokens() => row.tokens += 1,
             _ => {}
         }
     }
@@ -95,8 +95,7 @@ fn recoveries(history: &History) -> ByKind<'_> {
     let mut recoveries = ByKind::new();
     for fault in &history.faults {
         let Some(ended) = fault.ended else { continue };
-        let could_hit = |name: &str| fault.info.name.as_deref().is_none_or(|aim| aim == name);
-        for (_, holds) in names.iter().filter(|(name, _)| could_hit(name)) {
+        for (_, holds) in names.iter().filter(|(name, _)| fault.could_hit(name)) {
             let next = holds.partition_point(|(_, hold)| hold.since < ended);
             if let Some((_, hold)) = holds.get(next) {
                 recoveries.entry(&fault.info.kind).or_default().push(hold.since - ended);
@@ -138,10 +137,9 @@ pub(super) fn losses(history: &History) -> impl Iterator<Item = (&Op, &Hold)> {
 
 /// The last fault that began before the holder was told, and could hit it.
 fn to_blame<'h>(history: &'h History, op: &Op, hold: &Hold) -> Option<&'h Fault> {
-    begun_by(history, hold.noticed).iter().rfind(|fault| {
-        (fault.info.worker.is_none() || fault.is_aimed_at(&op.process))
-            && fault.info.name.as_ref().is_none_or(|name| *name == op.name)
-    })
+    begun_by(history, hold.noticed)
+        .iter()
+        .rfind(|fault| (fault.info.worker.is_none() || fault.is_aimed_at(&op.process)) && fault.could_hit(&op.name))
 }
 
 /// The kind of the fault that began last; empty before the first one.

@@ -54,6 +54,12 @@ impl Report {
         self.violations.iter().filter(|violation| of(violation.breach)).count()
     }
 
+    /// How many overlaps happened where exclusion is not promised.
+    #[must_use]
+    pub fn excused_overlaps(&self) -> usize {
+        self.excused.iter().filter(|violation| violation.breach == Breach::Overlap).count()
+    }
+
     /// How many corruptions happened while every process ran.
     #[must_use]
     pub fn corruptions_while_all_ran(&self) -> usize {
@@ -94,7 +100,7 @@ impl fmt::Display for Report {
             self.corruptions.len(),
             self.corruptions_while_all_ran()
         )?;
-        writeln!(f, "  {} overlaps excused, {} changes of epoch", self.excused.len(), self.epochs.len())?;
+        writeln!(f, "  {} overlaps excused, {} changes of epoch", self.excused_overlaps(), self.epochs.len())?;
         for missing in &self.incomplete {
             writeln!(f, "  incomplete: {missing}")?;
         }

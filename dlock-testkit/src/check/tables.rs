@@ -11,7 +11,7 @@ use super::{Breach, FaultRow, Report, Samples};
 pub fn tables(reports: &[Report]) -> String {
     let mut runs = Table::new(
         "store | seed | faults | operations | acquisitions | fenced violations | token inversions | overlaps | \
-         excused | orphans | hung | verdict",
+         excused | new epochs | orphans | hung | verdict",
         1,
     );
     let mut stores: BTreeMap<&str, BTreeMap<&str, FaultRow>> = BTreeMap::new();
@@ -50,7 +50,8 @@ fn run(store: &str, report: &Report) -> Vec<String> {
         report.count(Breach::is_of_the_fence),
         report.count(Breach::is_of_tokens),
         report.count(|breach| breach == Breach::Overlap),
-        report.excused.len(),
+        report.excused_overlaps(),
+        report.epochs.len(),
     ];
     let known = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
     let mut cells = vec![store.to_owned(), known(report.seed)];

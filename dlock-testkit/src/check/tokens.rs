@@ -6,7 +6,7 @@ use dlock_core::Token;
 use serde::Serialize;
 
 use super::{Breach, Violation};
-use crate::history::{History, Hold, Op};
+use crate::history::{Fault, History, Hold, Op};
 
 /// From one hold of a name to the next, the tokens began anew.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,13 +35,7 @@ pub(super) fn tokens(history: &History) -> (Vec<Violation>, Vec<EpochChange>) {
         duplicates(history, name, &given, &mut found);
         given.retain(|given| given.hold.was_believed());
         inversions(history, name, &given, &mut found);
-        for pair in given.windows(2) {
-            let (from, to) = (pair[0].token.epoch, pair[1].token.epoch);
-            if from != to {
-                found.push(new_epoch(history, name, &pair[0], &pair[1]));
-                epochs.push(EpochChange { at: pair[1].hold.since, name: name.to_owned(), from, to });
-            }
-        }
+        epochs.extend(changes(history, name, &given, &mut found));
     }
     epochs.sort_by_key(|change| change.at);
     (found, epochs)
@@ -54,9 +48,71 @@ struct Given<'h> {
     token: Token,
 }
 
-/// A store that keeps what it was told goes on with its epoch. No fault of the lab takes history from
-/// a store, so that nothing excuses this; one that does is to say so in its `FaultInfo`, and to be
-/// named here as the excuse, as it is for overlaps.
+/// Each hold whose token is of another epoch than that of the hold before. A store that keeps what it
+/// was told goes on with its epoch; each fault that takes its history excuses one new epoch.
+fn changes(history: &History, name: &str, given: &[Given<'_>], found: &mut Vec<Violation>) -> Vec<EpochChange> {
+    let mut epochs: Vec<Epoch<'_>> = Vec::new();
+    let mut changes = Vec::new();
+    for (index, after) in given.iter().enumerate() {
+        let known = epochs.iter().position(|epoch| epoch.number == after.token.epoch);
+        let Some(before) = index.checked_sub(1).map(|before| &given[before]) else {
+            epochs.push(Epoch { number: after.token.epoch, begun_by: None });
+            continue;
+        };
+        if before.token.epoch == after.token.epoch {
+            continue;
+        }
+        let excuse = match known {
+            None => {
+                let begun_by = begun_by(history, name, &epochs, &given[..index], after);
+                epochs.push(Epoch { number: after.token.epoch, begun_by });
+                begun_by
+            }
+            Some(known) => {
+                let of_before = epochs.iter().position(|epoch| epoch.number == before.token.epoch);
+                let older = if of_before < Some(known) { before } else { after };
+                let next = known.min(of_before.unwrap_or(known)) + 1;
+                epochs[next].begun_by.filter(|fault| !was_asked_for_after(older, fault))
+            }
+        };
+        let excused_by = excuse.map(|fault| fault.info.clone());
+        found.push(Violation { excused_by, ..new_epoch(history, name, before, after) });
+        let (from, to) = (before.token.epoch, after.token.epoch);
+        changes.push(EpochChange { at: after.hold.since, name: name.to_owned(), from, to });
+    }
+    changes
+}
+
+/// An epoch of a name, and the fault that made it begin.
+struct Epoch<'h> {
+    number: u64,
+    begun_by: Option<&'h Fault>,
+}
+
+/// The fault by which the store forgot the epochs before, when `after` is the first hold of a new one:
+/// it began before that, no other new epoch comes of it, and nobody asked after its end and was given
+/// an older epoch, which would show that the store had forgotten nothing.
+fn begun_by<'h>(
+    history: &'h History,
+    name: &str,
+    epochs: &[Epoch<'h>],
+    earlier: &[Given<'_>],
+    after: &Given<'_>,
+) -> Option<&'h Fault> {
+    let is_used = |fault: &Fault| epochs.iter().any(|epoch| epoch.begun_by.is_some_and(|by| std::ptr::eq(by, fault)));
+    history.faults.iter().find(|fault| {
+        fault.info.takes_history
+            && fault.could_hit(name)
+            && fault.begun <= after.hold.since
+            && !is_used(fault)
+            && !earlier.iter().any(|earlier| was_asked_for_after(earlier, fault))
+    })
+}
+
+fn was_asked_for_after(given: &Given<'_>, fault: &Fault) -> bool {
+    fault.ended.is_some_and(|ended| given.op.invoked > ended)
+}
+
 fn new_epoch(history: &History, name: &str, before: &Given<'_>, after: &Given<'_>) -> Violation {
     let message = format!(
         "{} came to hold {name} with token {}, after {} with token {}: the epoch changed",

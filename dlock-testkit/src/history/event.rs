@@ -188,4 +188,7 @@ pub struct FaultInfo {
     /// overlaps are to be counted apart, in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaks_exclusion_for: Option<u64>,
+    /// Whether it takes the server's history away, so that tokens may begin anew once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_history: bool,
 }

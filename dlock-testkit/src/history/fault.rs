@@ -32,11 +32,17 @@ impl Fault {
         self.begun <= to && self.ended.is_none_or(|ended| ended >= from)
     }
 
+    /// Whether it could do anything to `name`.
+    #[must_use]
+    pub fn could_hit(&self, name: &str) -> bool {
+        self.info.name.as_deref().is_none_or(|aim| aim == name)
+    }
+
     /// Whether exclusion of `name` is not promised at `at`, because of it.
     #[must_use]
     pub fn breaks_exclusion(&self, name: &str, at: u64) -> bool {
         let Some(after) = self.info.breaks_exclusion_for else { return false };
         let over = self.ended.map_or(u64::MAX, |ended| ended.saturating_add(after));
-        (self.begun..=over).contains(&at) && self.info.name.as_deref().is_none_or(|aim| aim == name)
+        (self.begun..=over).contains(&at) && self.could_hit(name)
     }
 }

@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one answer may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connects, with a bound on every later read and write.
 pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {

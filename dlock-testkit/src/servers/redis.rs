@@ -1,8 +1,11 @@
 //! A Redis server of the test's own.
 
 mod ask;
+#[cfg(feature = "tls")]
+mod certificates;
 mod cluster;
 mod data_node;
+mod entrance;
 mod program;
 mod sentinel;
 
@@ -11,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::cluster::{RedisCluster, RedisClusterBuilder};
-use self::data_node::DataNode;
+use self::data_node::{DataNode, User};
+use self::entrance::Entrance;
 pub use self::program::RedisProgram;
 pub use self::sentinel::{RedisSentinel, RedisSentinelBuilder};
 use super::kind::REDIS;
@@ -24,7 +28,11 @@ const STEPPABLE: &str = "the server was started with a steppable clock";
 #[derive(Debug)]
 pub struct Redis {
     node: Arc<Node>,
+    entrance: Entrance,
+    /// Of the default user.
     password: Option<String>,
+    /// For the user whom clients are, if it is not the default user.
+    login: Option<String>,
 }
 
 /// How a [`Redis`] is started.
@@ -96,11 +104,23 @@ impl Redis {
         clock::step_back(self.node.dir(), by).expect(STEPPABLE);
     }
 
-    /// Its URL for `dlock::connect`, with the password if it has one.
+    /// Its URL for `dlock::connect`, with the login if it asks for one.
     #[must_use]
     pub fn url(&self) -> String {
-        let login = self.password.iter().map(|password| format!(":{password}@")).collect::<String>();
-        format!("redis://{login}{}", self.node.addr())
+        match &self.login {
+            Some(login) => self.url_for(login),
+            None => self.operator_url(),
+        }
+    }
+
+    /// The same for its default user, who may do everything.
+    #[must_use]
+    pub fn operator_url(&self) -> String {
+        self.url_for(&self.password.iter().map(|password| format!(":{password}@")).collect::<String>())
+    }
+
+    fn url_for(&self, login: &str) -> String {
+        self.entrance.url(login, self.node.addr(), self.node.dir())
     }
 }
 
@@ -116,6 +136,40 @@ impl RedisBuilder {
     #[must_use]
     pub fn append_only(mut self) -> Self {
         self.node.is_append_only = true;
+        self
+    }
+
+    /// Speaks TLS on its port, and nothing else: its certificate, for `127.0.0.1`, is of an authority of
+    /// its own, which its URL names.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.node.entrance = Entrance::Tls { both_ways: false };
+        self
+    }
+
+    /// As [`RedisBuilder::with_tls`], and clients must show a certificate too: its URL names one.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls_both_ways(mut self) -> Self {
+        self.node.entrance = Entrance::Tls { both_ways: true };
+        self
+    }
+
+    /// Listens on a socket in its directory instead of a port: nothing is at [`Node::addr`] then.
+    #[must_use]
+    pub fn on_unix_socket(mut self) -> Self {
+        self.node.entrance = Entrance::Socket;
+        self
+    }
+
+    /// Has one more user, of whose password and `rules` nothing is set but these, such as
+    /// `["~dlock:*", "+@all"]`; its URL is for the first one. Name and password are made of letters
+    /// and digits.
+    #[must_use]
+    pub fn with_user<I: IntoIterator<Item: Into<String>>>(mut self, name: &str, password: &str, rules: I) -> Self {
+        let rules = rules.into_iter().map(Into::into).collect();
+        self.node.users.push(User { name: name.to_owned(), password: password.to_owned(), rules });
         self
     }
 
@@ -167,9 +221,11 @@ impl RedisBuilder {
     /// When it does not start; the message has the end of its log.
     #[must_use]
     pub fn start_blocking(self) -> Redis {
-        let (program, password) = (self.node.program.program(), self.node.password.clone());
+        let (program, entrance, password) =
+            (self.node.program.program(), self.node.entrance, self.node.password.clone());
+        let login = self.node.users.first().map(|user| format!("{}:{}@", user.name, user.password));
         match Node::start(self.node) {
-            Ok(node) => Redis { node: Arc::new(node), password },
+            Ok(node) => Redis { node: Arc::new(node), entrance, password, login },
             Err(error) => panic!("{program} did not start: {error}"),
         }
     }

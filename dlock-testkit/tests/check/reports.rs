@@ -115,10 +115,10 @@ fn machines_are_given_json() {
 fn several_runs_make_one_table_per_store() {
     let reports: Vec<Report> = vec![run().report(), overlapping().event(1, "lab", about(8)).report()];
     let expected = "\
-| store | seed | faults | operations | acquisitions | fenced violations | token inversions | overlaps | excused | orphans | hung | verdict |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
-| etcd | 7 | 2 | 6 | 6 | 0 | 0 | 0 | 0 | 0 | 0 | sound |
-| etcd | 8 | 2 | 7 | 7 | 0 | 0 | 1 | 0 | 0 | 0 | **not sound** |
+| store | seed | faults | operations | acquisitions | fenced violations | token inversions | overlaps | excused | new epochs | orphans | hung | verdict |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| etcd | 7 | 2 | 6 | 6 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | sound |
+| etcd | 8 | 2 | 7 | 7 | 0 | 0 | 1 | 0 | 0 | 0 | 0 | **not sound** |
 
 ### etcd
 

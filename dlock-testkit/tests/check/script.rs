@@ -114,6 +114,7 @@ pub(crate) fn fault(fault: u64, kind: &str) -> FaultInfo {
         worker: None,
         name: None,
         breaks_exclusion_for: None,
+        takes_history: false,
     }
 }
 

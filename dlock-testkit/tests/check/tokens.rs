@@ -2,8 +2,9 @@
 
 use dlock_core::Token;
 use dlock_testkit::check::Breach;
+use dlock_testkit::history::FaultInfo;
 
-use crate::script::{Script, breaches, token};
+use crate::script::{Script, breaches, fault, token};
 
 #[test]
 fn a_lower_token_of_a_later_hold_is_caught() {
@@ -75,4 +76,67 @@ fn tokens_of_different_epochs_do_not_compare() {
     assert_eq!(script.clone().hold_with("w3", 1, "a", (50, 60), next(5)).breaches(), [Breach::NewEpoch]);
     let within = script.hold_with("w3", 1, "a", (50, 60), next(3));
     assert_eq!(within.breaches(), [Breach::NewEpoch, Breach::Inversion]);
+}
+
+fn in_epoch(epoch: u64, value: u64) -> Token {
+    Token { epoch, value }
+}
+
+/// A fault that takes the history of everything, or of one name.
+fn flush(number: u64, name: Option<&str>) -> FaultInfo {
+    FaultInfo { takes_history: true, name: name.map(str::to_owned), ..fault(number, "flush") }
+}
+
+#[test]
+fn a_fault_that_takes_history_excuses_one_new_epoch_of_each_name_that_it_could_hit() {
+    let changed = |info: FaultInfo| {
+        let script = Script::complete().hold("w1", 1, "a", (10, 20), 5).hold("w1", 2, "b", (10, 20), 6);
+        let script = script.fault((25, 28), info).hold_with("w2", 1, "a", (30, 40), in_epoch(2, 1));
+        script.hold_with("w2", 2, "b", (30, 40), in_epoch(3, 1))
+    };
+    let report = changed(flush(0, None)).report();
+    assert!(report.is_sound(), "{report}");
+    assert_eq!((report.epochs.len(), report.excused.len(), report.excused_overlaps()), (2, 2, 0));
+    assert_eq!(report.excused[0].excused_by, Some(flush(0, None)));
+    assert!(report.rows.iter().all(|row| row.tokens == 0), "an excused change is no inversion");
+
+    assert_eq!(changed(flush(0, Some("a"))).breaches(), [Breach::NewEpoch], "it was not aimed at b");
+    let other = FaultInfo { breaks_exclusion_for: Some(u64::MAX), ..fault(0, "fail over") };
+    assert_eq!(changed(other).breaches(), [Breach::NewEpoch; 2], "it takes no history");
+
+    let again = changed(flush(0, None)).hold_with("w3", 1, "a", (50, 60), in_epoch(4, 1));
+    assert_eq!(again.clone().breaches(), [Breach::NewEpoch], "one loss of history, two new epochs");
+    let twice = again.fault((45, 46), flush(1, None)).report();
+    assert!(twice.is_sound(), "{twice}");
+}
+
+#[test]
+fn a_fault_excuses_no_epoch_that_began_before_it_or_was_asked_for_in_vain_after_it() {
+    let script = Script::complete().hold("w1", 1, "a", (10, 20), 5).hold_with("w2", 1, "a", (50, 60), in_epoch(2, 1));
+    let excused = script.clone().fault((25, 30), flush(0, None)).report();
+    assert!(excused.is_sound(), "{excused}");
+    assert_eq!(script.clone().fault((51, 52), flush(0, None)).breaches(), [Breach::NewEpoch], "it came later");
+    // The server went on with its history after the fault: something else took it.
+    let survived = script.fault((25, 30), flush(0, None)).hold("w3", 1, "a", (40, 45), 6);
+    assert_eq!(survived.breaches(), [Breach::NewEpoch]);
+}
+
+#[test]
+fn an_epoch_comes_back_only_with_a_grant_from_before_the_fault_that_ended_it() {
+    let script = Script::complete().hold("w1", 1, "a", (10, 12), 5).fault((20, 25), flush(0, None));
+    let script = script.hold_with("w2", 1, "a", (30, 32), in_epoch(2, 1));
+    // Asked for at 15, it was granted before the flush, and heard of it late.
+    let late = script.clone().invoke(15, "w3", 1, "a").granted(34, "w3", 1, token(6), Some(36)).lost(37, "w3", 1, 36);
+    let late = late.hold_with("w2", 2, "a", (40, 42), in_epoch(2, 2)).report();
+    assert!(late.is_sound(), "{late}");
+    assert_eq!(late.epochs.len(), 3);
+    let back = script.hold("w3", 1, "a", (34, 36), 6).hold_with("w2", 2, "a", (40, 42), in_epoch(2, 2));
+    assert_eq!(back.breaches(), [Breach::NewEpoch; 2]);
+}
+
+#[test]
+fn an_inversion_within_an_epoch_is_none_of_the_faults_that_take_history() {
+    let script = Script::complete().hold("w1", 1, "a", (10, 20), 5).fault((22, 28), flush(0, None));
+    assert_eq!(script.clone().hold("w2", 1, "a", (30, 40), 4).breaches(), [Breach::Inversion]);
+    assert_eq!(script.hold("w2", 1, "a", (30, 40), 5).breaches(), [Breach::Duplicate]);
 }

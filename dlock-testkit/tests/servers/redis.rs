@@ -1,6 +1,7 @@
 //! Redis servers of the test's own.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dlock_testkit::servers::{Redis, RedisProgram};
@@ -39,6 +40,34 @@ async fn redis_takes_a_password_and_arguments() {
     assert!(command(redis.addr(), "PING").expect("redis answers").starts_with("-NOAUTH"));
     let config = commands(redis.addr(), "AUTH secret\r\nCONFIG GET maxclients").expect("redis answers");
     assert!(config.contains("77"), "{config:?}");
+}
+
+#[tokio::test]
+async fn redis_listens_on_a_socket_and_nowhere_else() {
+    let Ok(()) = Redis::installed() else { return };
+    let redis = Redis::builder().on_unix_socket().with_user("locks", "pw", ["~*", "+set"]).start().await;
+    assert!(command(redis.addr(), "PING").is_err());
+    let url = redis.url();
+    let path = url.strip_prefix("redis+unix://locks:pw@").expect("it is the url of a socket");
+    let mut stream = UnixStream::connect(path).expect("the socket is there");
+    write!(stream, "AUTH locks pw\r\nSET key value\r\nGET key\r\nQUIT\r\n").expect("redis reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("redis answers");
+    assert!(answer.starts_with("+OK\r\n+OK\r\n-NOPERM"), "{answer:?}");
+    redis.restart().await;
+    assert!(UnixStream::connect(path).is_ok());
+}
+
+#[tokio::test]
+async fn redis_keeps_users_besides_its_own() {
+    let Ok(()) = Redis::installed() else { return };
+    let redis = Redis::builder().with_password("secret").with_user("locks", "pw", ["~*", "+get"]).start().await;
+    assert_eq!(redis.url(), format!("redis://locks:pw@{}", redis.addr()));
+    assert_eq!(redis.operator_url(), format!("redis://:secret@{}", redis.addr()));
+    for (login, answer) in [("locks pw", "-NOPERM"), ("secret", "+OK")] {
+        let said = commands(redis.addr(), &format!("AUTH {login}\r\nSET key value")).expect("redis answers");
+        assert!(said.lines().nth(1).is_some_and(|line| line.starts_with(answer)), "{said:?}");
+    }
 }
 
 #[tokio::test]

@@ -101,7 +101,15 @@ impl Synthetic {
             let begun = START + every * fault + self.random.u64(..every / 2);
             let (kind, target) = kinds[self.random.usize(..kinds.len())];
             let (kind, target) = (kind.to_owned(), target.to_owned());
-            let info = FaultInfo { fault, kind, target, worker: None, name: None, breaks_exclusion_for: None };
+            let info = FaultInfo {
+                fault,
+                kind,
+                target,
+                worker: None,
+                name: None,
+                breaks_exclusion_for: None,
+                takes_history: false,
+            };
             self.push(begun, "lab", What::FaultBegun(info));
             let lasts = self.random.u64(every / 8..every);
             self.push(begun + lasts, "lab", What::FaultEnded { fault });
@@ -158,6 +166,7 @@ pub(crate) fn every_shape() -> (History, Vec<Mark>) {
         worker: Some("w1".to_owned()),
         name: None,
         breaks_exclusion_for: None,
+        takes_history: false,
     };
     let events = vec![
         event(0, "w1", invoke(0, "w1/o1", "orders")),

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::servers::members::ask_each;
@@ -19,9 +21,17 @@ pub(super) fn exchange(addr: SocketAddr, commands: &str) -> io::Result<String> {
     let mut stream = probe::connect(addr)?;
     write!(stream, "{commands}\r\n")?;
     stream.shutdown(Shutdown::Write)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    whole(stream)
+}
+
+/// The same, through a socket of this machine.
+pub(super) fn exchange_at(socket: &Path, commands: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(probe::PATIENCE))?;
+    stream.set_write_timeout(Some(probe::PATIENCE))?;
+    write!(stream, "{commands}\r\n")?;
+    stream.shutdown(Shutdown::Write)?;
+    whole(stream)
 }
 
 /// The raw answers of all that run, asked at the same time.
@@ -32,4 +42,10 @@ pub(super) fn ask_all(nodes: &[Arc<Node>], command: &str) -> Vec<Option<String>>
 /// Whether one line of the answer is this.
 pub(super) fn has_line(answer: &Option<String>, line: &str) -> bool {
     answer.as_ref().is_some_and(|answer| answer.lines().any(|other| other == line))
+}
+
+fn whole(mut stream: impl Read) -> io::Result<String> {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -1,5 +1,6 @@
 //! A Redis Cluster of the test's own.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,16 @@ impl RedisCluster {
     pub fn url(&self) -> String {
         let addrs: Vec<String> = (0..self.count()).map(|member| self.addr(member).to_string()).collect();
         format!("redis-cluster://{}", addrs.join(","))
+    }
+
+    /// The address that the nodes tell clients and each other to find a member at: a relay, which
+    /// leads clients to it even while it is cut off from the others.
+    ///
+    /// # Panics
+    /// When there is none of this number.
+    #[must_use]
+    pub fn announced(&self, member: usize) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.peer_ports()[member][0]))
     }
 
     /// Which member is the primary of a slot (0 to 16383) now: it answers that it is, and no other

@@ -6,7 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use super::RedisProgram;
-use super::ask::exchange;
+use super::ask::{exchange, exchange_at};
+#[cfg(feature = "tls")]
+use super::certificates::Certificates;
+use super::entrance::Entrance;
 use crate::servers::clock;
 use crate::servers::node::{Recipe, Site};
 
@@ -19,10 +22,21 @@ pub(super) struct DataNode {
     pub(super) program: RedisProgram,
     pub(super) args: Vec<String>,
     pub(super) is_append_only: bool,
+    pub(super) entrance: Entrance,
     pub(super) password: Option<String>,
+    pub(super) users: Vec<User>,
     pub(super) has_own_clock: bool,
     pub(super) disk: Option<u64>,
     pub(super) place: Place,
+}
+
+/// Somebody who may log in, besides the default user.
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) password: String,
+    /// What it may do (redis.io/docs, ACL).
+    pub(super) rules: Vec<String>,
 }
 
 /// What a server is to others.
@@ -92,6 +106,10 @@ impl Recipe for DataNode {
         {
             fs::write(config, primary.map(|port| format!("replicaof 127.0.0.1 {port}\n")).unwrap_or_default())?;
         }
+        #[cfg(feature = "tls")]
+        if let Entrance::Tls { .. } = self.entrance {
+            Certificates::in_dir(site.dir).furnish()?;
+        }
         if self.has_own_clock { clock::furnish(site.dir) } else { Ok(()) }
     }
 
@@ -101,13 +119,16 @@ impl Recipe for DataNode {
         if matches!(self.place, Place::Watched { .. }) {
             command.arg(CONFIG);
         }
-        command.args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string(), "--save", ""]);
+        command.args(["--bind", "127.0.0.1", "--save", ""]).args(self.entrance.args(site));
         command.args(["--dir", if self.disk.is_some() { Site::DATA } else { "." }]);
         if self.is_append_only {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }
         if let Some(password) = &self.password {
             command.args(["--requirepass", password]);
+        }
+        for user in &self.users {
+            command.args(["--user", &user.name, "reset", "on", &format!(">{}", user.password)]).args(&user.rules);
         }
         if self.has_own_clock {
             clock::preload(&mut command, site.dir);
@@ -119,10 +140,13 @@ impl Recipe for DataNode {
     /// Whoever answers must give this process's id: another server may have the port. And `INFO`
     /// is answered while the data is still being loaded, when `PING` is refused.
     fn probe(&self, site: &Site<'_>, pid: u32) -> Result<(), String> {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
         let login = self.password.iter().map(|password| format!("AUTH {password}\r\n")).collect::<String>();
-        let answer = exchange(addr, &format!("{login}PING\r\nINFO server"))
-            .map_err(|error| format!("it does not answer: {error}"))?;
+        let questions = format!("{login}PING\r\nINFO server");
+        let answer = match self.entrance.socket(site.dir) {
+            Some(socket) => exchange_at(&socket, &questions),
+            None => exchange(SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0])), &questions),
+        };
+        let answer = answer.map_err(|error| format!("it does not answer: {error}"))?;
         let process = format!("process_id:{pid}");
         let has = |wanted: &str| answer.lines().any(|line| line == wanted);
         if has(&process) && has("+PONG") { Ok(()) } else { Err(format!("it answered {answer:?}")) }

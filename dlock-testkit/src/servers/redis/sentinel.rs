@@ -3,6 +3,7 @@
 mod watcher;
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -74,11 +75,21 @@ impl RedisSentinel {
         SERVICE
     }
 
-    /// A URL with all sentinels: `redis-sentinel://a,b,c?service=dlock`.
+    /// The address that sentinels tell clients and each other to find a member at: a relay, which
+    /// leads clients to it even while it is cut off from the others.
+    ///
+    /// # Panics
+    /// When there is none of this number.
+    #[must_use]
+    pub fn announced(&self, member: usize) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.peer_ports()[member][0]))
+    }
+
+    /// A URL with all sentinels: `redis-sentinel://a,b,c/dlock`.
     #[must_use]
     pub fn url(&self) -> String {
         let addrs: Vec<String> = self.sentinels().map(|member| self.addr(member).to_string()).collect();
-        format!("redis-sentinel://{}?service={SERVICE}", addrs.join(","))
+        format!("redis-sentinel://{}/{SERVICE}", addrs.join(","))
     }
 
     /// Which member is the primary now: a majority of the sentinels names it, and it answers that

@@ -4,8 +4,8 @@ use dlock_core::{Connect, Locks, Namespace};
 use dlock_testkit::chaos::{Aim, Aimed, Kind};
 use dlock_testkit::{Subject, Tamper};
 
-const DELETE: &str = "delete entries";
-const DAMAGE: &str = "damage entry";
+pub(super) const DELETE: &str = "delete entries";
+pub(super) const DAMAGE: &str = "damage entry";
 
 /// The entries of a store.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Entries {
     }
 
     pub(super) fn kinds() -> [Kind; 2] {
-        [DELETE, DAMAGE].map(|name| Kind { name, aim: Aim::Name, breaks_exclusion: true })
+        [DELETE, DAMAGE].map(|name| Kind::new(name, Aim::Name).breaking_exclusion())
     }
 
     pub(super) async fn begin(&self, fault: &Aimed) -> String {
@@ -30,18 +30,10 @@ impl Entries {
         fault.name.to_string()
     }
 
-    /// Removes what is damaged, as an operator does who has looked at it.
     pub(super) async fn end(&self, fault: &Aimed) {
-        if fault.kind.name != DAMAGE {
-            return;
+        if fault.kind.name == DAMAGE {
+            clear_damage(self.client(), fault).await;
         }
-        let locks = Locks::builder(self.subject.client()).namespace(fault.namespace.clone()).connect().await;
-        let locks = locks.expect("nothing else is wrong with the store");
-        let state = locks.inspect(fault.name.clone()).await.expect("a damaged name can be inspected");
-        for entry in &state.damaged {
-            locks.clear_damage(&fault.name, entry).await.expect("damage can be cleared");
-        }
-        locks.close().await.expect("a client can be closed");
     }
 
     pub(super) fn client(&self) -> Box<dyn Connect> {
@@ -55,4 +47,15 @@ impl Entries {
     fn tamper(&self) -> Box<dyn Tamper> {
         self.subject.tamper().expect("the stores that dlock ships can be tampered with")
     }
+}
+
+/// Removes what is damaged, as an operator does who has looked at it.
+pub(super) async fn clear_damage(client: Box<dyn Connect>, fault: &Aimed) {
+    let locks = Locks::builder(client).namespace(fault.namespace.clone()).connect().await;
+    let locks = locks.expect("nothing else is wrong with the store");
+    let state = locks.inspect(fault.name.clone()).await.expect("a damaged name can be inspected");
+    for entry in &state.damaged {
+        locks.clear_damage(&fault.name, entry).await.expect("damage can be cleared");
+    }
+    locks.close().await.expect("a client can be closed");
 }

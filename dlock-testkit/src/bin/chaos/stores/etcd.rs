@@ -102,7 +102,7 @@ impl Target for EtcdTarget {
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        let kind = |name| Kind { name, aim: Aim::Servers, breaks_exclusion: false };
+        let kind = |name| Kind::new(name, Aim::Servers);
         let own: &[&str] = match self.cluster {
             Cluster::One(..) => &[STOP, RESTART],
             Cluster::Three(_) => &[
@@ -117,7 +117,7 @@ impl Target for EtcdTarget {
         };
         let mut kinds: Vec<Kind> = own.iter().copied().map(kind).collect();
         kinds.extend(matches!(self.cluster, Cluster::One(_, true)).then_some(FILL_DISK));
-        kinds.push(Kind { name: REVOKE_LEASES, aim: Aim::ServersOnce, breaks_exclusion: true });
+        kinds.push(Kind::new(REVOKE_LEASES, Aim::ServersOnce).breaking_exclusion());
         kinds.extend(Entries::kinds());
         kinds
     }
