@@ -1,4 +1,4 @@
-//! The stored form of a claim: a short header that the scripts read, then the claim's record.
+//! The stored form of a claim: a short header that the scripts read, then what only people read.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -21,12 +21,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// What a fresh claim is stored as; `inbox` is where its owner listens.
-    pub(crate) fn text_of(claim: &Claim, inbox: &str) -> String {
-        let (id, mode, ttl) = (claim.id, mode_to_text(claim.mode), millis(claim.ttl));
-        format!("{FORMAT} {id} {mode} {ttl} {inbox} - - - {}", claim.to_record())
-    }
-
     /// Reads an entry back; the error says what is wrong with it.
     pub(crate) fn parse(stored: &[u8]) -> Result<Self, String> {
         let strange = || {
@@ -47,8 +41,8 @@ impl Entry {
             ttl: Duration::from_millis(ttl.parse().map_err(|_| strange())?),
             inbox: inbox.to_owned(),
             token: token_from_text(token, epoch),
-            // The header decides; a record that only people read does not make a claim damaged.
-            metadata: Claim::from_record(record.as_bytes()).map(|claim| claim.metadata).unwrap_or_default(),
+            // The header decides; what only people read does not make a claim damaged.
+            metadata: serde_json::from_str(record).unwrap_or_default(),
         })
     }
 
@@ -56,6 +50,13 @@ impl Entry {
         let claim = ClaimRef { id: self.id, name: name.clone(), mode: self.mode, ttl: self.ttl };
         ClaimInfo { claim, metadata: self.metadata, token: self.token, expires_in }
     }
+}
+
+/// What a fresh claim is stored as; `inbox` is where its owner listens.
+pub(crate) fn to_text(claim: &Claim, inbox: &str) -> String {
+    let (id, mode, ttl) = (claim.id, mode_to_text(claim.mode), millis(claim.ttl));
+    let record = serde_json::to_string(&claim.metadata).expect("metadata has only string keys");
+    format!("{FORMAT} {id} {mode} {ttl} {inbox} - - - {record}")
 }
 
 pub(crate) fn millis(span: Duration) -> u64 {
@@ -120,7 +121,7 @@ mod tests {
             ttl: Duration::from_millis(1500),
             metadata: Metadata::of_this_process("lábel with spaces"),
         };
-        let entry = Entry::parse(Entry::text_of(&claim, "00ff").as_bytes()).unwrap();
+        let entry = Entry::parse(to_text(&claim, "00ff").as_bytes()).unwrap();
         let (id, mode, ttl, metadata) = (claim.id, claim.mode, claim.ttl, claim.metadata.clone());
         let expected = Entry { id, mode, ttl, inbox: "00ff".to_owned(), token: None, metadata };
         assert_eq!(entry, expected);

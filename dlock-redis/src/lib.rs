@@ -15,7 +15,7 @@
 //!
 //! # What it stores
 //! Under `<namespace>:{0}:` there are `name:<name>`, and while somebody waits `order:<name>` and
-//! `due:<name>`, all gone after the last release; and for the namespace, `tokens` and `epoch`.
+//! `due:<name>`, all gone after the last release; and for the namespace, `tokens`.
 //! Messages go to channels `<namespace>:inbox:<random>`.
 //!
 //! # What it may do
@@ -25,7 +25,7 @@
 //! ```text
 //! ACL SETUSER locks on >password
 //! resetkeys ~dlock:* resetchannels &dlock:inbox:* -@all +info +evalsha +script|load +subscribe
-//! +publish +scan +time +type +dump +del +pttl +pexpire +pexpireat +get +set +incr +hget +hmget +hset
+//! +publish +scan +time +type +dump +del +pttl +pexpire +pexpireat +get +set +hincrby +hget +hmget +hset
 //! +hdel +hlen +zadd +zcard +zrange +zrangebyscore +zrank +zrem +zscore
 //! ```
 //!
@@ -35,15 +35,22 @@
 
 mod backend;
 mod config;
+mod contention;
 mod entry;
 mod error;
+mod express;
 mod inbox;
+mod inspection;
 mod keys;
 mod link;
 mod lookout;
+mod native;
 mod registry;
+mod requests;
+mod routes;
 mod scripts;
 mod server;
+mod shared;
 mod survey;
 mod tokens;
 

@@ -12,11 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{classify, classify_connecting, timed_out};
-use crate::keys::Keyspace;
-use crate::registry::Registry;
-use crate::scripts::Scripts;
-use crate::server::ServerCheck;
-use crate::tokens::Tokens;
+use crate::shared::Shared;
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LAST_DELAY: Duration = Duration::from_millis(500);
@@ -24,30 +20,23 @@ const LAST_DELAY: Duration = Duration::from_millis(500);
 /// Hands out the present connection and has it rebuilt when it breaks or stops answering.
 ///
 /// The library's own connection manager is not used: it reconnects neither from a server that
-/// hangs nor, once its retries are used up, at all; and tokens must be lifted before the first
-/// request on a new connection.
+/// hangs nor, once its retries are used up, at all.
 #[derive(Debug)]
 pub(crate) struct Link {
-    state: Arc<watch::Sender<State>>,
+    end: Arc<End>,
     broken: mpsc::UnboundedSender<u64>,
-    shared: Arc<Shared>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What every new connection is set up with.
+/// What a link and the task that rebuilds it share.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) client: Client,
-    pub(crate) place: String,
-    pub(crate) timeout: Duration,
-    pub(crate) check: ServerCheck,
-    pub(crate) inbox: String,
-    pub(crate) keys: Keyspace,
-    pub(crate) scripts: Scripts,
-    pub(crate) tokens: Tokens,
-    pub(crate) registry: Arc<Registry>,
+struct End {
+    shared: Arc<Shared>,
+    client: Client,
+    place: String,
+    state: watch::Sender<State>,
     /// Why there is no connection.
-    pub(crate) trouble: Mutex<Option<Error>>,
+    trouble: Mutex<Option<Error>>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,23 +53,25 @@ struct Live {
 }
 
 impl Link {
-    /// Connects for the first time.
-    pub(crate) async fn open(shared: Arc<Shared>) -> Result<Self> {
+    /// Connects to the server that `client` reaches, for the first time.
+    pub(crate) async fn open(client: Client, shared: Arc<Shared>) -> Result<Self> {
         let (broken, breaks) = mpsc::unbounded_channel();
-        let connection = shared.connect(0, &broken).await?;
-        let state = Arc::new(watch::Sender::new(State::Up(Live { generation: 0, connection })));
-        let keeper = tokio::spawn(keep(shared.clone(), state.clone(), broken.clone(), breaks));
-        Ok(Self { state, broken, shared, keeper: Mutex::new(Some(keeper)) })
+        let place = client.get_connection_info().addr().to_string();
+        let end = End { shared, client, place, state: watch::Sender::new(State::Down), trouble: Mutex::new(None) };
+        let connection = end.connect(0, &broken).await?;
+        end.state.send_replace(State::Up(Live { generation: 0, connection }));
+        let end = Arc::new(end);
+        let keeper = tokio::spawn(keep(end.clone(), broken.clone(), breaks));
+        Ok(Self { end, broken, keeper: Mutex::new(Some(keeper)) })
     }
 
-    /// Sends one request on the present connection, waiting for one if need be, all within the
-    /// request timeout.
-    pub(crate) async fn run<T, F, Sent>(&self, send: F) -> Result<T>
+    /// Sends one request on the present connection, waiting for one if need be, all before the
+    /// deadline.
+    pub(crate) async fn run<T, F, Sent>(&self, deadline: Instant, send: F) -> Result<T>
     where
         F: FnOnce(MultiplexedConnection) -> Sent,
         Sent: Future<Output = RedisResult<T>>,
     {
-        let deadline = Instant::now() + self.shared.timeout;
         let live = self.present(deadline).await?;
         match timeout_at(deadline, send(live.connection)).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -93,8 +84,16 @@ impl Link {
             Err(_) => {
                 // A server that hangs, or a path that swallows packets, never closes the connection.
                 self.break_off(live.generation);
-                Err(timed_out(&self.shared.place))
+                Err(timed_out(&self.end.place))
             }
+        }
+    }
+
+    /// The server that it is connected to now, and which connection that is; for another connection beside it.
+    pub(crate) fn present_client(&self) -> Option<(u64, Client)> {
+        match &*self.end.state.borrow() {
+            State::Up(live) => Some((live.generation, self.end.client.clone())),
+            State::Down | State::Closed => None,
         }
     }
 
@@ -103,14 +102,14 @@ impl Link {
         if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
             keeper.abort();
         }
-        self.state.send_replace(State::Closed);
+        self.end.state.send_replace(State::Closed);
     }
 
     async fn present(&self, deadline: Instant) -> Result<Live> {
-        if let State::Up(live) = &*self.state.borrow() {
+        if let State::Up(live) = &*self.end.state.borrow() {
             return Ok(live.clone());
         }
-        let mut state = self.state.subscribe();
+        let mut state = self.end.state.subscribe();
         let settled = state.wait_for(|state| !matches!(state, State::Down));
         match timeout_at(deadline, settled).await {
             Ok(Ok(state)) => match &*state {
@@ -118,7 +117,7 @@ impl Link {
                 State::Down | State::Closed => Err(closed()),
             },
             Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(self.shared.no_connection()),
+            Err(_) => Err(self.end.no_connection()),
         }
     }
 
@@ -134,12 +133,13 @@ impl Drop for Link {
     }
 }
 
-impl Shared {
+impl End {
     async fn connect(&self, generation: u64, broken: &mpsc::UnboundedSender<u64>) -> Result<MultiplexedConnection> {
-        let registry = self.registry.clone();
+        let shared = &self.shared;
+        let registry = shared.registry.clone();
         let broken = broken.clone();
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
+            .set_connection_timeout(Some(shared.timeout))
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
                 match push.kind {
@@ -158,44 +158,17 @@ impl Shared {
         let set_up = async {
             let mut connection =
                 self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(classify_connecting)?;
-            self.check.run(&mut connection, &self.place).await?;
-            connection.subscribe(&self.inbox).await.map_err(classify_connecting)?;
-            self.lift(&mut connection, 0).await.map_err(classify_connecting)?;
+            shared.check.run(&mut connection, &self.place).await?;
+            connection.subscribe(&shared.inbox).await.map_err(classify_connecting)?;
             Ok(connection)
         };
-        let deadline = Instant::now() + self.timeout;
-        timeout_at(deadline, set_up)
+        let deadline = Instant::now() + shared.timeout;
+        let connected = timeout_at(deadline, set_up)
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no answer in time")))
-            .map_err(|error: Error| error.context(format_args!("cannot connect to redis at {}", self.place)))
-    }
-
-    /// Lifts the token counter, and mints `count` tokens (0 or 1). What it answers is the history
-    /// from now on.
-    pub(crate) async fn lift(
-        &self,
-        connection: &mut MultiplexedConnection,
-        count: u8,
-    ) -> RedisResult<(String, String)> {
-        let (floor, epoch) = crate::entry::token_to_args(self.tokens.highest());
-        let answer: (String, String) = self
-            .scripts
-            .lift
-            .key(self.keys.tokens())
-            .key(self.keys.epoch())
-            .arg(self.tokens.spare_epoch())
-            .arg(epoch)
-            .arg(if floor == "-" { "0" } else { &floor })
-            .arg(count)
-            .invoke_async(connection)
-            .await?;
-        if let Some(token) = crate::entry::token_from_text(&answer.0, &answer.1) {
-            if self.tokens.highest().is_some_and(|known| known.epoch != token.epoch) {
-                tracing::warn!(redis = %self.place, "the server has lost its history: tokens start a new epoch");
-            }
-            self.tokens.adopt(token);
-        }
-        Ok(answer)
+            .map_err(|error: Error| error.context(format_args!("cannot connect to redis at {}", self.place)))?;
+        shared.tokens.begin_round();
+        Ok(connected)
     }
 
     fn no_connection(&self) -> Error {
@@ -211,34 +184,29 @@ impl Shared {
 }
 
 /// Rebuilds the connection each time it is reported broken. Ends with the link.
-async fn keep(
-    shared: Arc<Shared>,
-    state: Arc<watch::Sender<State>>,
-    broken: mpsc::UnboundedSender<u64>,
-    mut breaks: mpsc::UnboundedReceiver<u64>,
-) {
+async fn keep(end: Arc<End>, broken: mpsc::UnboundedSender<u64>, mut breaks: mpsc::UnboundedReceiver<u64>) {
     let mut generation = 0;
     while let Some(at) = breaks.recv().await {
         if at != generation {
             continue;
         }
-        tracing::debug!(redis = %shared.place, "the connection is lost, rebuilding it");
-        state.send_replace(State::Down);
+        tracing::debug!(redis = %end.place, "the connection is lost, rebuilding it");
+        end.state.send_replace(State::Down);
         // What was pushed from here on is lost: let the keeper know now, and again once it can ask.
-        shared.registry.suspect_all();
+        end.shared.registry.suspect_all();
         let mut delay = FIRST_DELAY;
         loop {
             generation += 1;
-            match shared.connect(generation, &broken).await {
+            match end.connect(generation, &broken).await {
                 Ok(connection) => {
-                    shared.set_trouble(None);
-                    state.send_replace(State::Up(Live { generation, connection }));
-                    shared.registry.suspect_all();
+                    end.set_trouble(None);
+                    end.state.send_replace(State::Up(Live { generation, connection }));
+                    end.shared.registry.suspect_all();
                     break;
                 }
                 Err(error) => {
-                    tracing::debug!(redis = %shared.place, %error, "cannot reconnect yet");
-                    shared.set_trouble(Some(error));
+                    tracing::debug!(redis = %end.place, %error, "cannot reconnect yet");
+                    end.set_trouble(Some(error));
                     tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(LAST_DELAY);
                 }

@@ -1,18 +1,20 @@
 //! Renewing claims, and looking at them: the same script, with and without more time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dlock_core::{ClaimRef, Gone, Grant, Result};
-use redis::RedisResult;
+use futures::future::join_all;
 
 use crate::entry::{grant_from_text, millis, token_to_args};
 use crate::error::{cannot_renew, strange_answer};
-use crate::link::{Link, Shared};
+use crate::keys::Bucket;
+use crate::requests::Requests;
 
 /// As many claims as one script call takes on: enough to make the round trip cheap, few enough
 /// not to hold up the server's other clients.
-pub(crate) const BATCH: usize = 64;
+const BATCH: usize = 64;
 
 /// How a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +32,26 @@ pub(crate) enum Renew {
     No,
 }
 
-/// Asks for up to [`BATCH`] claims in one call. One answer each, in order.
-pub(crate) async fn ask(link: &Link, shared: &Shared, claims: &[ClaimRef], renew: Renew) -> Vec<Result<Standing>> {
+/// Asks for claims, in one call for each [`BATCH`] of a bucket. One answer each, in order.
+pub(crate) async fn ask(requests: &Requests, claims: &[ClaimRef], renew: Renew) -> Vec<Result<Standing>> {
+    let mut buckets: BTreeMap<Bucket, Vec<usize>> = BTreeMap::new();
+    for (at, claim) in claims.iter().enumerate() {
+        buckets.entry(requests.shared.keys.bucket(&claim.name)).or_default().push(at);
+    }
+    let calls = buckets.iter().flat_map(|(bucket, places)| places.chunks(BATCH).map(|places| (*bucket, places)));
+    let calls = calls.map(|(bucket, places)| async move {
+        let batch: Vec<&ClaimRef> = places.iter().map(|at| &claims[*at]).collect();
+        places.iter().copied().zip(ask_batch(requests, bucket, &batch, renew).await).collect::<Vec<_>>()
+    });
+    let mut answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
+    answers.sort_by_key(|(at, _)| *at);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+async fn ask_batch(requests: &Requests, bucket: Bucket, claims: &[&ClaimRef], renew: Renew) -> Vec<Result<Standing>> {
+    let shared = &requests.shared;
     let mut call = shared.scripts.renew.prepare_invoke();
-    call.key(shared.keys.tokens()).key(shared.keys.epoch()).arg(shared.tokens.spare_epoch());
+    call.key(shared.keys.tokens(bucket)).arg(shared.tokens.spare_epoch());
     for claim in claims {
         let keys = shared.keys.of(&claim.name);
         let ttl = if renew == Renew::Yes { millis(claim.ttl) } else { 0 };
@@ -42,12 +60,8 @@ pub(crate) async fn ask(link: &Link, shared: &Shared, claims: &[ClaimRef], renew
         call.arg(claim.id.to_string()).arg(ttl).arg(token).arg(epoch);
     }
     let call = &call;
-    let answer = link
-        .run(|mut connection| async move {
-            let answer: RedisResult<Vec<Vec<String>>> = call.invoke_async(&mut connection).await;
-            answer
-        })
-        .await;
+    let sent = requests.routes.change(bucket, |mut connection| async move { call.invoke_async(&mut connection).await });
+    let answer: Result<Vec<Vec<String>>> = sent.await;
     match answer {
         Ok(answers) if answers.len() == claims.len() => answers.iter().map(|answer| standing(answer)).collect(),
         Ok(_) => claims.iter().map(|_| Err(strange_answer("renew"))).collect(),
@@ -57,20 +71,19 @@ pub(crate) async fn ask(link: &Link, shared: &Shared, claims: &[ClaimRef], renew
 
 /// Looks at waiters whose turn may have come without anybody pushing it, because the one before
 /// them died. Ends with the backend.
-pub(crate) async fn keep_looking(link: Arc<Link>, shared: Arc<Shared>) {
+pub(crate) async fn keep_looking(requests: Arc<Requests>) {
+    let registry = &requests.shared.registry;
     loop {
-        let due = shared.registry.next_looks().await;
-        for claims in due.chunks(BATCH) {
-            let standings = ask(&link, &shared, claims, Renew::No).await;
-            for (claim, standing) in claims.iter().zip(standings) {
-                match standing {
-                    Ok(Standing::Held(grant)) => shared.registry.tell_granted(claim.id, grant),
-                    Ok(Standing::Queued(wait)) => shared.registry.queued(claim.id, wait),
-                    Ok(Standing::Gone(gone)) => shared.registry.tell_gone(claim.id, gone),
-                    Err(error) => {
-                        tracing::debug!(claim = %claim.id, %error, "cannot look at a waiting claim, will try again");
-                        shared.registry.queued(claim.id, RETRY);
-                    }
+        let claims = registry.next_looks().await;
+        let standings = ask(&requests, &claims, Renew::No).await;
+        for (claim, standing) in claims.iter().zip(standings) {
+            match standing {
+                Ok(Standing::Held(grant)) => registry.tell_granted(claim.id, grant),
+                Ok(Standing::Queued(wait)) => registry.queued(claim.id, wait),
+                Ok(Standing::Gone(gone)) => registry.tell_gone(claim.id, gone),
+                Err(error) => {
+                    tracing::debug!(claim = %claim.id, %error, "cannot look at a waiting claim, will try again");
+                    registry.queued(claim.id, RETRY);
                 }
             }
         }

@@ -7,6 +7,7 @@ use redis::Script;
 pub(crate) struct Scripts {
     pub(crate) request: Script,
     pub(crate) renew: Script,
+    pub(crate) release: Script,
     pub(crate) withdraw: Script,
     pub(crate) convert: Script,
     pub(crate) lift: Script,
@@ -28,6 +29,7 @@ impl Scripts {
         Self {
             request: Script::new(&format!("{GROWS}{QUEUE}\n{}", include_str!("scripts/request.lua"))),
             renew: writing(&[QUEUE, include_str!("scripts/renew.lua")]),
+            release: writing(&[include_str!("scripts/release.lua")]),
             withdraw: writing(&[
                 include_str!("scripts/withdraw_plain.lua"),
                 QUEUE,

@@ -1,4 +1,4 @@
--- Makes a held exclusive claim shared. KEYS: tokens, epoch, main, order, due. ARGV: spare epoch, id, and the
+-- Makes a held exclusive claim shared. KEYS: tokens, main, order, due. ARGV: spare epoch, id, and the
 -- token and epoch that its owner knows, or - and -. Returns {held, token, epoch, fate} or {lost}.
 local function convert(e)
   if not e or e.id ~= ARGV[2] or (e.mode ~= 'x' and e.mode ~= 's') then
@@ -15,7 +15,7 @@ local function convert(e)
   return true
 end
 
-local q = open(KEYS[3], KEYS[4], KEYS[5])
+local q = open(KEYS[2], KEYS[3], KEYS[4])
 if q.damaged or q.form == 'none' then
   return { 'lost' }
 end

@@ -9,7 +9,8 @@
 -- By the admission rule those who hold always are the first in order, so one count tells them.
 --
 -- An entry is text: format, id, mode (x, s or p<limit>), ttl in ms, inbox, token, epoch, fate, record.
--- KEYS[1] is the namespace's token counter, KEYS[2] its epoch, ARGV[1] an epoch to use if there is none.
+-- KEYS[1] is the bucket's tokens: a hash of the present `epoch`, and under that epoch's own name the counter.
+-- ARGV[1] is an epoch to use if there is none.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -21,20 +22,17 @@ end
 -- The next token, and its epoch. Never below the time in microseconds, so that a counter that was
 -- lost goes on growing; a counter or an epoch that cannot be read is a lost history.
 local function mint()
-  local epoch = redis.pcall('GET', KEYS[2])
-  local lost = type(epoch) ~= 'string' or not string.match(epoch, '^%x+$') or #epoch ~= 16
-  local value = redis.pcall('INCR', KEYS[1])
+  local epoch = redis.pcall('HGET', KEYS[1], 'epoch')
+  local known = type(epoch) == 'string' and #epoch == 16 and string.match(epoch, '^%x+$')
+  local value = known and redis.pcall('HINCRBY', KEYS[1], epoch, 1)
   if type(value) ~= 'number' then
-    lost, value = true, 0
-  end
-  if lost then
-    epoch = ARGV[1]
-    redis.call('SET', KEYS[2], epoch)
+    epoch, value = ARGV[1], 0
+    redis.call('DEL', KEYS[1])
   end
   local floor = time[1] * 1000000 + time[2]
   if value < floor then
     value = floor
-    redis.call('SET', KEYS[1], text(value))
+    redis.call('HSET', KEYS[1], 'epoch', epoch, epoch, text(value))
   end
   return text(value), epoch
 end

@@ -1,4 +1,4 @@
--- Keeps claims alive, or only looks at them. KEYS: tokens, epoch, then main, order, due for each claim.
+-- Keeps claims alive, or only looks at them. KEYS: tokens, then main, order, due for each claim.
 -- ARGV: spare epoch, then for each claim: id, ttl in ms (0 leaves its time alone), and the token and epoch
 -- that its owner knows, or - and -. Never re-creates anything.
 -- Returns for each claim {held, token, epoch, fate}, {queued, ms until to look again}, {gone},
@@ -62,8 +62,8 @@ local function renew(main, order, due, id, ttl, token, epoch)
 end
 
 local answers = {}
-for i = 1, (#KEYS - 2) / 3 do
-  local k, a = 3 * i, 4 * i - 2
+for i = 1, (#KEYS - 1) / 3 do
+  local k, a = 3 * i - 1, 4 * i - 2
   local ok, answer =
     pcall(renew, KEYS[k], KEYS[k + 1], KEYS[k + 2], ARGV[a], tonumber(ARGV[a + 1]), ARGV[a + 2], ARGV[a + 3])
   if not ok then

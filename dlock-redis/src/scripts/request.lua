@@ -1,4 +1,4 @@
--- Registers a claim. KEYS: tokens, epoch, main, order, due. ARGV: spare epoch, entry, y or n (whether to wait),
+-- Registers a claim. KEYS: tokens, main, order, due. ARGV: spare epoch, entry, y or n (whether to wait),
 -- and the token and epoch that its owner knows from a request before, or - and -.
 -- Returns {held, token, epoch, fate}, {queued, ms until to look again, since or anew}, {refused},
 -- {mismatch, mode} or {damaged, problem}. `anew` says that the claim stood in line before, and lapsed.
@@ -14,7 +14,7 @@ local function with_token(own)
 end
 
 local e = decode(ARGV[2])
-local q = open(KEYS[3], KEYS[4], KEYS[5])
+local q = open(KEYS[2], KEYS[3], KEYS[4])
 local lapsed = false
 if q.damaged then
   return { 'damaged', q.damaged }
@@ -30,15 +30,15 @@ end
 if q.form == 'none' then
   e.token, e.epoch = mint()
   e.fate = q.fate
-  redis.call('DEL', KEYS[4], KEYS[5])
-  redis.call('SET', KEYS[3], encode(e), 'PX', e.ttl)
+  redis.call('DEL', KEYS[3], KEYS[4])
+  redis.call('SET', KEYS[2], encode(e), 'PX', e.ttl)
   return { 'held', e.token, e.epoch, e.fate }
 end
 if q.form == 'plain' then
   local own = q.plain
   if own.id == e.id then
     with_token(own)
-    redis.call('SET', KEYS[3], encode(own), 'PX', e.ttl)
+    redis.call('SET', KEYS[2], encode(own), 'PX', e.ttl)
     return { 'held', own.token, own.epoch, own.fate }
   end
   if not combines(e.mode, own.mode) then

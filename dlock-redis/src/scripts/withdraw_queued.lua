@@ -1,5 +1,5 @@
 -- The rest of withdraw_plain.lua: the name is in its queue form.
-local q = open(KEYS[3], KEYS[4], KEYS[5])
+local q = open(KEYS[2], KEYS[3], KEYS[4])
 if q.damaged then
   return 'absent'
 end

@@ -44,7 +44,7 @@ const COMMANDS: [Right; 27] = [
     Right { rule: "pexpireat", on: On::Writes, args: "1" },
     Right { rule: "get", on: On::Reads, args: "" },
     Right { rule: "set", on: On::Writes, args: "x" },
-    Right { rule: "incr", on: On::Writes, args: "" },
+    Right { rule: "hincrby", on: On::Writes, args: "x 1" },
     Right { rule: "hget", on: On::Reads, args: "x" },
     Right { rule: "hmget", on: On::Reads, args: "x" },
     Right { rule: "hset", on: On::Writes, args: "x x" },

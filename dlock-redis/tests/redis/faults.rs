@@ -136,7 +136,7 @@ async fn a_full_server_refuses_new_claims_and_keeps_and_frees_old_ones() {
     client.release(&held).await;
     client.granted(&waiting).await;
     client.release(&waiting).await;
-    assert_eq!(world.keys().await, ["dlock:{0}:epoch", "dlock:{0}:tokens"]);
+    assert_eq!(world.keys().await, ["dlock:{0}:tokens"]);
 }
 
 #[tokio::test]

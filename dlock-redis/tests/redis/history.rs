@@ -60,15 +60,18 @@ async fn a_lost_or_damaged_counter_starts_a_new_epoch() {
     for surgery in [
         &["DEL", "dlock:{0}:tokens"][..],
         &["SET", "dlock:{0}:tokens", "5"],
-        &["SET", "dlock:{0}:tokens", "garbage"],
-        &["SET", "dlock:{0}:epoch", "garbage"],
-        &["DEL", "dlock:{0}:epoch"],
+        &["HSET", "dlock:{0}:tokens", "EPOCH", "5"],
+        &["HSET", "dlock:{0}:tokens", "EPOCH", "garbage"],
+        &["HDEL", "dlock:{0}:tokens", "EPOCH"],
     ] {
         let before = next_token(&client).await;
-        world.run::<redis::Value>(surgery).await;
+        let epoch = format!("{:016x}", before.epoch);
+        let words: Vec<&str> = surgery.iter().map(|word| if *word == "EPOCH" { &epoch } else { *word }).collect();
+        world.run::<redis::Value>(&words).await;
         let after = next_token(&client).await;
         assert_ne!(after.epoch, before.epoch, "{surgery:?}");
         assert!(next_token(&client).await > after, "{surgery:?}");
+        assert_eq!(world.run::<usize>(&["HLEN", "dlock:{0}:tokens"]).await, 2, "nothing of the epoch before is left");
     }
     world.run::<redis::Value>(&["DEL", "dlock:{0}:tokens"]).await;
     world.run::<redis::Value>(&["LPUSH", "dlock:{0}:tokens", "x"]).await;

@@ -55,7 +55,7 @@ async fn the_scripts_follow_the_admission_rule() {
             withdraw(&clients[0], &mut random, line).await;
         }
     }
-    assert_eq!(world.keys().await, ["dlock:{0}:epoch", "dlock:{0}:tokens"]);
+    assert_eq!(world.keys().await, ["dlock:{0}:tokens"]);
 }
 
 async fn request(client: &Client, random: &mut fastrand::Rng, name: &str, line: &mut Line) {
