@@ -10,5 +10,6 @@ mod faults;
 mod history;
 mod model;
 mod queue;
+mod sentinel;
 mod soak;
 mod support;
