@@ -1,5 +1,8 @@
 //! What the client library's errors mean.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use dlock_core::{Error, ErrorKind, Landed};
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 
@@ -27,6 +30,10 @@ const OTHER_SERVER: &str = "the peer does not speak redis's protocol; check host
 
 fn meaning(error: &RedisError) -> (ErrorKind, Landed, &'static str) {
     use ErrorKind::{Denied, Exhausted, Internal, Protocol, Unavailable, Unsupported};
+    #[cfg(feature = "tls")]
+    if let Some(meaning) = tls::meaning(error) {
+        return meaning;
+    }
     match error.kind() {
         RedisKind::Io if error.is_connection_refusal() => (Unavailable, Landed::No, NO_ANSWER),
         RedisKind::Io => (Unavailable, Landed::Maybe, NO_ANSWER),

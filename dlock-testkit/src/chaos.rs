@@ -21,6 +21,8 @@ mod translator;
 mod worker;
 
 pub use self::line::LineFault;
+#[cfg(feature = "redis")]
+pub(crate) use self::line::Lines;
 pub use self::locker::{DlockLocker, Holding, Locker};
 pub use self::plan::{Plan, Step};
 pub use self::resource::Resource;

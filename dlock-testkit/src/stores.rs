@@ -1,5 +1,5 @@
 //! The stores that dlock ships, as subjects of the suite: each by the URL that `dlock::connect`
-//! takes, without options.
+//! takes, without the options that are for all of them.
 
 #[cfg(feature = "etcd")]
 mod etcd;
@@ -17,7 +17,7 @@ pub use self::etcd::EtcdSubject;
 #[cfg(feature = "file")]
 pub use self::file::FileSubject;
 #[cfg(feature = "redis")]
-pub use self::redis::RedisSubject;
+pub use self::redis::{RedisSubject, RedisTopology};
 use crate::{MemorySubject, Subject};
 
 /// The store at `url`. Nothing is connected yet.
@@ -27,41 +27,64 @@ use crate::{MemorySubject, Subject};
 /// scheme is not one of theirs; `Unsupported` for a form of it that the store does not know yet.
 /// No message repeats a password.
 pub fn open(url: &str) -> Result<Box<dyn Subject>> {
-    if url.contains('?') {
-        return Err(invalid("the suite sets namespace, ttl and label itself: leave out the url's ? and what follows"));
-    }
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-    match STORES.iter().find(|store| store.schemes.contains(&scheme)) {
-        Some(store) => (store.open)(url),
-        None => {
-            let forms: Vec<&str> = STORES.iter().map(|store| store.form).collect();
-            Err(invalid(format!("no store for this url is compiled in: use {}", forms.join(" or "))))
-        }
+    let Some(store) = STORES.iter().find(|store| store.schemes.contains(&scheme)) else {
+        let forms: Vec<&str> = STORES.iter().map(|store| store.form).collect();
+        return Err(invalid(format!("no store for this url is compiled in: use {}", forms.join(" or "))));
+    };
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    let names = options.split('&').map(|option| option.split_once('=').map_or(option, |(name, _)| name));
+    match names.filter(|name| !name.is_empty()).find(|name| !store.options.contains(name)) {
+        None => (store.open)(url),
+        Some(_) if store.options.is_empty() => Err(invalid(format!("{OWN}: leave out the url's ? and what follows"))),
+        Some(_) => Err(invalid(format!("{OWN}: leave out all options but {}", store.options.join(", ")))),
     }
 }
+
+const OWN: &str = "the suite sets namespace, ttl and label itself";
 
 /// A kind of store, and how its URLs are opened.
 struct Store {
     schemes: &'static [&'static str],
     /// How its URL looks.
     form: &'static str,
+    /// The options of its URL that are its own.
+    options: &'static [&'static str],
     open: fn(&str) -> Result<Box<dyn Subject>>,
 }
 
 const STORES: &[Store] = &[
-    Store { schemes: &["memory"], form: "memory:", open: |_url| Ok(Box::new(MemorySubject::new())) },
+    Store { schemes: &["memory"], form: "memory:", options: &[], open: |_url| Ok(Box::new(MemorySubject::new())) },
     #[cfg(feature = "file")]
-    Store { schemes: &["file"], form: "file:///DIRECTORY", open: |url| Ok(Box::new(FileSubject::from_url(url)?)) },
+    Store {
+        schemes: &["file"],
+        form: "file:///DIRECTORY",
+        options: &[],
+        open: |url| Ok(Box::new(FileSubject::from_url(url)?)),
+    },
     #[cfg(feature = "redis")]
     Store {
-        schemes: &["redis", "rediss", "valkey", "valkeys"],
+        schemes: &[
+            "redis",
+            "rediss",
+            "valkey",
+            "valkeys",
+            "redis+unix",
+            "unix",
+            "redis-sentinel",
+            "rediss-sentinel",
+            "redis-cluster",
+            "rediss-cluster",
+        ],
         form: "redis://HOST:PORT",
+        options: &["ca-file", "cert-file", "key-file", "sentinel-user", "sentinel-password", "db", "replicas"],
         open: |url| Ok(Box::new(RedisSubject::from_url(url)?)),
     },
     #[cfg(feature = "etcd")]
     Store {
         schemes: &["etcd", "etcds"],
         form: "etcd://HOST:PORT,HOST:PORT",
+        options: &[],
         open: |url| Ok(Box::new(EtcdSubject::from_url(url)?)),
     },
 ];
@@ -96,6 +119,16 @@ mod tests {
     fn settings_in_a_url_are_refused() {
         let error = open("memory:?ttl=5s").unwrap_err();
         assert!(error.to_string().contains("leave out"), "{error}");
+    }
+
+    #[test]
+    #[cfg(feature = "redis")]
+    fn settings_of_a_store_alone_are_taken() {
+        let error = open("redis://u:secret@h?db=1&ttl=5s").unwrap_err();
+        assert!(
+            error.to_string().contains("all options but ca-file") && !error.to_string().contains("secret"),
+            "{error}"
+        );
     }
 
     #[test]

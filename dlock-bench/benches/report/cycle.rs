@@ -1,4 +1,6 @@
 use std::fmt::Write;
+use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,21 +9,21 @@ use hdrhistogram::Histogram;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::contenders::{Contender, Dlock, Flock, RawEtcd, RawRedis, TokioMutex};
+use crate::contenders::{Contender, Dlock, Flock, RawEtcd, TokioMutex, on_redis};
+use crate::figures::{median, micros};
 
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(700);
 
 /// Acquire and release of a name that nobody else wants, on every backend beside its floor.
 pub(crate) fn report() -> String {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    runtime.block_on(async {
+    crate::runtime().block_on(async {
         let mut text = format!(
             "## Uncontended cycle\n\n\
-             Acquire and release of names that nobody else wants, {ROUNDS} rounds of {} ms in which contenders take \
-             turns; the ratio is the median of the rounds' ratios of cycles per second to the floor (the first of each \
-             pair).\n\n\
-             | | tasks | p50 µs | p99 µs | cycles/s | ratio |\n|---|---|---|---|---|---|\n",
+             Acquire and release of names that nobody else wants, {ROUNDS} rounds of {} ms in which those who are \
+             compared take turns. The ratios are to the floor, the first of each group, and each is the median of the \
+             rounds' ratios.\n\n\
+             | | tasks | p50 µs | p99 µs | cycles/s | ratio of p50 | ratio of cycles/s |\n|---|---|---|---|---|---|---|\n",
             ROUND.as_millis()
         );
         let scratch = TempDir::new().expect("a temporary directory");
@@ -29,56 +31,69 @@ pub(crate) fn report() -> String {
         let etcd = servers::Etcd::start().await;
         let flocks = scratch.path().join("flock");
         std::fs::create_dir(&flocks).expect("a temporary directory can be written");
-        let pairs: Vec<[Arc<dyn Contender>; 2]> = vec![
-            [Arc::new(TokioMutex(tokio::sync::Mutex::default())), Arc::new(Dlock::connect("memory:cycle").await)],
-            [
+        let groups: Vec<Vec<Arc<dyn Contender>>> = vec![
+            vec![Arc::new(TokioMutex::default()), Arc::new(Dlock::connect("memory:cycle").await)],
+            vec![
                 Arc::new(Flock(flocks)),
                 Arc::new(Dlock::connect(&format!("file://{}/dlock", scratch.path().display())).await),
             ],
-            [Arc::new(RawRedis::connect(&redis.url()).await), Arc::new(Dlock::connect(&redis.url()).await)],
-            [Arc::new(RawEtcd::connect(&etcd.endpoint()).await), Arc::new(Dlock::connect(&etcd.url()).await)],
+            on_redis(&redis.url()).await,
+            vec![
+                Arc::new(RawEtcd::connect(&etcd.endpoint()).await),
+                Arc::new(Dlock::connect(&etcd.url()).await),
+            ],
         ];
-        for pair in &pairs {
+        for group in &groups {
             for tasks in [1, 64] {
-                compare(pair, tasks, &mut text).await;
+                compare(group, tasks, &mut text).await;
             }
         }
         text
     })
 }
 
-async fn compare(pair: &[Arc<dyn Contender>; 2], tasks: usize, text: &mut String) {
-    let mut latencies: [Histogram<u64>; 2] =
-        std::array::from_fn(|_| Histogram::new(3).expect("three digits are allowed"));
-    let mut speeds: [Vec<f64>; 2] = Default::default();
+/// What one contender did in one round.
+struct Round {
+    latency: Histogram<u64>,
+    speed: f64,
+}
+
+async fn compare(group: &[Arc<dyn Contender>], tasks: usize, text: &mut String) {
+    let mut rounds: Vec<Vec<Round>> = group.iter().map(|_| Vec::new()).collect();
     for round in 0..=ROUNDS {
-        for (which, contender) in pair.iter().enumerate() {
-            let (histogram, speed) = run(contender, tasks).await;
+        for (contender, rounds) in group.iter().zip(&mut rounds) {
+            let done = run(contender, tasks).await;
             // The first round only warms up.
             if round > 0 {
-                latencies[which].add(&histogram).expect("histograms of one kind");
-                speeds[which].push(speed);
+                rounds.push(done);
             }
         }
     }
-    let ratios: Vec<f64> = speeds[1].iter().zip(&speeds[0]).map(|(ours, floor)| ours / floor).collect();
-    for (which, contender) in pair.iter().enumerate() {
-        let latency = &latencies[which];
-        let ratio = if which == 0 { "1".to_owned() } else { format!("{:.2}", median(ratios.clone())) };
+    let floor = &rounds[0];
+    for (contender, rounds) in group.iter().zip(&rounds) {
+        let mut latency = Histogram::new(3).expect("three digits are allowed");
+        for round in rounds {
+            latency.add(&round.latency).expect("histograms of one kind");
+        }
+        let ratio = |figure: fn(&Round) -> f64| {
+            median(rounds.iter().zip(floor).map(|(round, floor)| figure(round) / figure(floor)))
+        };
         writeln!(
             text,
-            "| {} | {tasks} | {:.1} | {:.1} | {:.0} | {ratio} |",
+            "| {} | {tasks} | {:.1} | {:.1} | {:.0} | {:.2} | {:.2} |",
             contender.label(),
-            latency.value_at_quantile(0.5) as f64 / 1000.0,
-            latency.value_at_quantile(0.99) as f64 / 1000.0,
-            median(speeds[which].clone()),
+            micros(&latency, 0.5),
+            micros(&latency, 0.99),
+            median(rounds.iter().map(|round| round.speed)),
+            ratio(|round| micros(&round.latency, 0.5)),
+            ratio(|round| round.speed),
         )
         .expect("a string takes what is written");
     }
 }
 
 /// One round: each task goes round on a name of its own until the time is up.
-async fn run(contender: &Arc<dyn Contender>, tasks: usize) -> (Histogram<u64>, f64) {
+async fn run(contender: &Arc<dyn Contender>, tasks: usize) -> Round {
     let started = Instant::now();
     let mut running = JoinSet::new();
     for task in 0..tasks {
@@ -88,23 +103,18 @@ async fn run(contender: &Arc<dyn Contender>, tasks: usize) -> (Histogram<u64>, f
             let mut latencies = Vec::new();
             while started.elapsed() < ROUND {
                 let begun = Instant::now();
-                contender.cycle(&name).await;
+                contender.turn(task, &name, pin!(ready(()))).await;
                 latencies.push(begun.elapsed().as_nanos() as u64);
             }
             latencies
         });
     }
-    let mut histogram = Histogram::new(3).expect("three digits are allowed");
+    let mut latency = Histogram::new(3).expect("three digits are allowed");
     while let Some(latencies) = running.join_next().await {
-        for latency in latencies.expect("a contender does not panic") {
-            histogram.record(latency).expect("the histogram grows");
+        for nanos in latencies.expect("a contender does not panic") {
+            latency.record(nanos).expect("the histogram grows");
         }
     }
-    let speed = histogram.len() as f64 / started.elapsed().as_secs_f64();
-    (histogram, speed)
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    let speed = latency.len() as f64 / started.elapsed().as_secs_f64();
+    Round { latency, speed }
 }

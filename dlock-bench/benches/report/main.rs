@@ -3,11 +3,16 @@
 //! Ratios are taken between contenders that took turns in one run, because absolute times on a
 //! shared machine mean little.
 
+mod contended;
 mod contenders;
 mod cycle;
+mod figures;
 mod hand_over;
 mod holding;
 mod reentry;
+mod requests;
+mod server_counts;
+mod ten_thousand;
 mod usage;
 mod waiting;
 
@@ -16,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 /// Measures dlock against the bare client libraries, and prints tables.
 #[derive(Debug, Parser)]
@@ -24,7 +30,11 @@ struct Options {
     #[arg(long)]
     write: Option<PathBuf>,
     /// Only these sections.
-    #[arg(long, value_delimiter = ',', default_value = "reentry,cycle,hand-over,waiting,holding")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "reentry,cycle,contended,requests,ten-thousand,hand-over,waiting,holding"
+    )]
     only: Vec<String>,
     /// What `cargo bench` passes.
     #[arg(long, hide = true)]
@@ -41,6 +51,9 @@ fn main() -> ExitCode {
         let text = match section.as_str() {
             "reentry" => reentry::report(),
             "cycle" => cycle::report(),
+            "contended" => contended::report(),
+            "requests" => requests::report(),
+            "ten-thousand" => ten_thousand::report(),
             "hand-over" => hand_over::report(),
             "waiting" => waiting::report(),
             "holding" => holding::report(),
@@ -64,4 +77,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The runtime of all who are compared, whatever the machine.
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
 }

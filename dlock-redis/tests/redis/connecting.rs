@@ -83,31 +83,3 @@ async fn a_login_that_is_refused() {
     let client = world.client().await;
     client.hold(&exclusive("a")).await;
 }
-
-#[tokio::test]
-async fn a_user_with_the_least_rights_can_lock_and_one_without_is_told() {
-    let Some(world) = World::start().await else { return };
-    let rights = ["resetkeys", "~dlock:*", "resetchannels", "&dlock:inbox:*", "+@all", "-@admin", "-@dangerous"];
-    world.run::<()>(&[&["ACL", "SETUSER", "locks", "on", ">pw"][..], &rights].concat()).await;
-    world
-        .run::<()>(&[&["ACL", "SETUSER", "other", "on", ">pw"][..], &rights[1..], &["resetkeys", "~x:*"]].concat())
-        .await;
-    let address = world.server.addr().to_string();
-    let client = Client::connect(config(&address).with_login("locks", "pw")).await.unwrap();
-    let (held, waiting) = (exclusive("a"), exclusive("a"));
-    client.hold(&held).await;
-    client.queue(&waiting).await;
-    client.release(&held).await;
-    let error = refusal(config(&address).with_login("other", "pw")).await;
-    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-}
-
-#[tokio::test]
-async fn a_replica_is_refused() {
-    let Some(world) = World::start_with(Redis::builder().with_args(["--replicaof", "127.0.0.1 1"])).await else {
-        return;
-    };
-    let error = refusal(world.config()).await;
-    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
-    assert!(error.to_string().contains("read-only replica"), "{error}");
-}

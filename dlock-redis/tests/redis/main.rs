@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is tests, their helpers too")]
 
+mod acl;
+mod checks;
 mod connecting;
 mod damage;
 mod faults;

@@ -29,7 +29,7 @@ pub enum LineFault {
 
 /// One worker's relays, one for each server.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     relays: Vec<Proxy>,
     /// Behind the relays, where servers tell clients of each other.
     translators: Vec<Translator>,
@@ -37,7 +37,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Lines to `servers`, which tell clients that they are at `announced`, if they do.
-    pub(super) fn to(servers: &[SocketAddr], announced: &[SocketAddr]) -> io::Result<Self> {
+    pub(crate) fn to(servers: &[SocketAddr], announced: &[SocketAddr]) -> io::Result<Self> {
         let relays = servers.iter().map(|server| Proxy::start(*server)).collect::<io::Result<_>>()?;
         let mut lines = Self { relays, translators: Vec::new() };
         if !announced.is_empty() {
@@ -52,11 +52,11 @@ impl Lines {
     }
 
     /// Where the worker reaches the servers.
-    pub(super) fn addrs(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
         self.relays.iter().map(Proxy::addr).collect()
     }
 
-    pub(super) fn spoil(&self, fault: LineFault, delay: Duration) {
+    pub(crate) fn spoil(&self, fault: LineFault, delay: Duration) {
         for line in &self.relays {
             match fault {
                 LineFault::Cut => line.cut(),
@@ -70,7 +70,7 @@ impl Lines {
         }
     }
 
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.relays.iter().for_each(|line| line.heal());
     }
 }

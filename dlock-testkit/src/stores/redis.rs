@@ -1,18 +1,27 @@
 //! Redis and Valkey.
 
+mod address;
 mod alone;
+mod fleet;
+mod operator;
+mod relays;
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, InfoDict, IntoConnectionInfo, ProtocolVersion, RedisResult,
-};
+use ::redis::{InfoDict, RedisResult};
 use async_trait::async_trait;
-use dlock_core::{Connect, Error, ErrorKind, LockName, Namespace, Result};
+use dlock_core::{
+    Claim, ClaimId, Clock, Connect, ConnectContext, Error, ErrorKind, LockName, Metadata, Mode, Namespace, Queue,
+    Result,
+};
 use dlock_redis::RedisConfig;
 
+use self::address::Address;
+use self::fleet::Fleet;
+pub use self::fleet::RedisTopology;
+use self::operator::{Operator, keys, run};
 use super::relayed::relayed;
 use super::wait_for;
 use crate::servers::{self, Redis, Skip};
@@ -20,30 +29,26 @@ use crate::{Starting, Subject, Tamper, Trouble};
 
 const DEFAULT_PORT: u16 = 6379;
 
-/// A Redis or Valkey server, by its URL.
+/// Redis or Valkey, by its URL.
 #[derive(Clone)]
 pub struct RedisSubject {
     url: String,
     config: RedisConfig,
-    /// For the operator's hand.
-    client: Client,
-    /// Whether cases may have servers of their own instead.
-    starts_others: bool,
+    operator: Operator,
+    /// What servers of their own cases may have instead.
+    topology: Option<RedisTopology>,
+    /// Those at the URL, where they are to end with the subject.
+    fleet: Option<Arc<Fleet>>,
 }
 
 impl RedisSubject {
-    /// The server at `redis://[[user]:password@]host[:port][/database]`.
+    /// What is at the URL, of any form that [`RedisConfig::from_url`] takes. The operator, who counts
+    /// entries and damages them, has the login of the URL.
     ///
     /// # Errors
     /// As [`RedisConfig::from_url`].
     pub fn from_url(url: &str) -> Result<Self> {
-        let config = RedisConfig::from_url(url)?;
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let info = format!("redis://{rest}").into_connection_info().map_err(error)?;
-        // Redis judges a login by the protocol it is made in: the operator's must do as the client's does.
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings)).map_err(error)?;
-        Ok(Self { url: url.to_owned(), config, client, starts_others: false })
+        Self::with_operator(url, url)
     }
 
     /// The server that the tests of a process share, see [`servers::redis`]; and servers for cases
@@ -58,39 +63,72 @@ impl RedisSubject {
     pub fn shared() -> std::result::Result<Self, Skip> {
         let server = wait_for(servers::redis())?;
         let subject = Self::from_url(server.url()).expect("the test server's url is good");
-        Ok(Self { starts_others: Redis::installed().is_ok(), ..subject })
+        Ok(Self { topology: Redis::installed().is_ok().then_some(RedisTopology::Server), ..subject })
     }
 
-    async fn connection(&self) -> RedisResult<MultiplexedConnection> {
-        let patience = Duration::from_secs(10);
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+    /// Servers that are started now and end with the last clone of this; and others alike for cases
+    /// that need their own. It blocks, and must not be called on a runtime.
+    ///
+    /// # Errors
+    /// A [`Skip`] when they cannot be started here.
+    ///
+    /// # Panics
+    /// When they do not start, and when they cannot though `DLOCK_REQUIRE` names what is missing.
+    pub fn start(topology: RedisTopology) -> std::result::Result<Self, Skip> {
+        topology.installed()?;
+        let fleet = wait_for(Fleet::start(&topology, None));
+        let subject = Self::of_fleet(&fleet.url(), &fleet);
+        Ok(Self { topology: Some(topology), fleet: Some(Arc::new(fleet)), ..subject })
     }
 
-    async fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut command = ::redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        let mut connection = self.connection().await.expect("the server is there");
-        command.query_async(&mut connection).await.expect("the server obeys")
+    /// A fleet by one of its URLs.
+    fn of_fleet(url: &str, fleet: &Fleet) -> Self {
+        Self::with_operator(url, &fleet.operator_url()).expect("a test server's url is good")
     }
 
-    /// All keys that match, without holding up the server as KEYS does.
-    async fn keys(connection: &mut MultiplexedConnection, pattern: &str) -> RedisResult<Vec<Vec<u8>>> {
-        let (mut keys, mut cursor) = (Vec::new(), 0_u64);
-        loop {
-            let mut scan = ::redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
-            let (next, part): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
-            keys.extend(part);
-            if next == 0 {
-                // A key may be returned several times (redis.io/docs, SCAN).
-                keys.sort();
-                keys.dedup();
-                return Ok(keys);
+    fn with_operator(url: &str, operator: &str) -> Result<Self> {
+        let config = RedisConfig::from_url(url)?;
+        let address = Address::read(operator).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "the operator of the suite cannot read the redis url")
+        })?;
+        Ok(Self { url: url.to_owned(), config, operator: Operator::of(address), topology: None, fleet: None })
+    }
+
+    async fn primaries(&self) -> Vec<MultiplexedConnection> {
+        self.operator.primaries().await.expect("the servers are there")
+    }
+
+    /// Where a name that is claimed is kept: the server, and what its keys begin with.
+    async fn place_of(&self, namespace: &Namespace, name: &LockName) -> Option<(MultiplexedConnection, String)> {
+        let pattern = format!("{}:{{*}}:name:{}", literal(namespace.as_str()), literal(name.as_str()));
+        for mut connection in self.primaries().await {
+            let found = keys(&mut connection, &pattern).await.expect("the server obeys");
+            // The pattern also matches names that look like the end of a key.
+            let prefix = found.iter().find_map(|key| {
+                let prefix = std::str::from_utf8(key).ok()?.strip_suffix(&format!(":name:{name}"))?;
+                let bucket = prefix.strip_prefix(&format!("{namespace}:{{"))?.strip_suffix('}')?;
+                bucket.bytes().all(|byte| byte.is_ascii_digit()).then(|| prefix.to_owned())
+            });
+            if let Some(prefix) = prefix {
+                return Some((connection, prefix));
             }
-            cursor = next;
         }
+        None
+    }
+
+    /// Claims a name, and leaves it at that: only the adapter knows where it keeps which name.
+    async fn claim(&self, namespace: &Namespace, name: &LockName) {
+        let context = ConnectContext { namespace: namespace.clone(), clock: Clock::system() };
+        let backend = self.client().connect(context).await.expect("the servers take one more client");
+        let claim = Claim {
+            id: ClaimId::random(),
+            name: name.clone(),
+            mode: Mode::Exclusive,
+            ttl: backend.info().ttl.clamp(self.ttl() * 10),
+            metadata: Metadata::of_this_process("operator"),
+        };
+        backend.request(&claim, Queue::No).await.expect("the service answers");
+        backend.close().await.expect("a client can be closed");
     }
 }
 
@@ -109,44 +147,67 @@ impl Subject for RedisSubject {
     }
 
     fn alone(&self, trouble: Trouble) -> Option<Starting> {
-        relayed(&self.url, DEFAULT_PORT, trouble, Self::from_url)
-            .or_else(|| if self.starts_others { alone::alone(trouble) } else { None })
+        if matches!(trouble, Trouble::ConnectionsReset | Trouble::AnswersLost) {
+            return match self.operator.address().can_be_relayed() {
+                true => relayed(&self.url, DEFAULT_PORT, trouble, Self::from_url),
+                false => relays::relayed(self.fleet.clone()?, trouble),
+            };
+        }
+        alone::alone(self.topology.clone()?, trouble)
     }
 
     async fn version(&self) -> Option<String> {
-        let mut connection = self.connection().await.ok()?;
-        let info: InfoDict = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok()?;
+        let primaries = self.operator.primaries().await.ok()?;
+        let info: InfoDict = run(primaries.first()?, &["INFO", "server"]).await.ok()?;
         // Valkey also says which Redis it stands for.
         let named = |name: &str| Some(format!("{name} {}", info.get::<String>(&format!("{name}_version"))?));
         named("valkey").or_else(|| named("redis"))
     }
 
     async fn wipe(&self, prefix: &str) -> Result<()> {
-        let mut connection = self.connection().await.map_err(error)?;
-        // What namespaces are made of stands for itself in a pattern.
-        let keys = Self::keys(&mut connection, &format!("{prefix}*")).await.map_err(error)?;
-        for some in keys.chunks(500) {
-            ::redis::cmd("DEL").arg(some).query_async::<()>(&mut connection).await.map_err(error)?;
-        }
-        Ok(())
+        let wiped = async {
+            for mut connection in self.operator.primaries().await? {
+                let keys = keys(&mut connection, &format!("{}*", literal(prefix))).await?;
+                for some in keys.chunks(500) {
+                    // A command on several keys would need them to be in one slot of a cluster.
+                    let mut deletes = ::redis::pipe();
+                    some.iter().for_each(|key| {
+                        deletes.del(key).ignore();
+                    });
+                    deletes.query_async::<()>(&mut connection).await?;
+                }
+            }
+            RedisResult::Ok(())
+        };
+        wiped.await.map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))
     }
 }
 
 #[async_trait]
 impl Tamper for RedisSubject {
     async fn delete(&self, namespace: &Namespace, name: &LockName) {
-        let keys = ["name", "order", "due"].map(|kind| format!("{namespace}:{{0}}:{kind}:{name}"));
-        self.run::<()>(&["DEL", &keys[0], &keys[1], &keys[2]]).await;
+        let Some((connection, prefix)) = self.place_of(namespace, name).await else { return };
+        let keys = ["name", "order", "due"].map(|kind| format!("{prefix}:{kind}:{name}"));
+        run::<()>(&connection, &["DEL", &keys[0], &keys[1], &keys[2]]).await.expect("the server obeys");
     }
 
     async fn damage(&self, namespace: &Namespace, name: &LockName) {
-        self.run::<()>(&["SET", &format!("{namespace}:{{0}}:name:{name}"), "garbage"]).await;
+        let mut place = self.place_of(namespace, name).await;
+        if place.is_none() {
+            self.claim(namespace, name).await;
+            place = self.place_of(namespace, name).await;
+        }
+        let (connection, prefix) = place.expect("a name that was claimed is kept somewhere");
+        run::<()>(&connection, &["SET", &format!("{prefix}:name:{name}"), "garbage"]).await.expect("the server obeys");
     }
 
     async fn entries(&self, namespace: &Namespace) -> usize {
-        let mut connection = self.connection().await.expect("the server is there");
-        let keys = Self::keys(&mut connection, &format!("{namespace}:{{0}}:*:*")).await;
-        keys.expect("the server obeys").len()
+        let mut count = 0;
+        for mut connection in self.primaries().await {
+            let pattern = format!("{}:{{*}}:*:*", literal(namespace.as_str()));
+            count += keys(&mut connection, &pattern).await.expect("the server obeys").len();
+        }
+        count
     }
 }
 
@@ -156,6 +217,14 @@ impl fmt::Debug for RedisSubject {
     }
 }
 
-fn error(error: ::redis::RedisError) -> Error {
-    Error::new(ErrorKind::Unavailable, error.to_string())
+/// Text that stands for itself in a pattern (redis.io/commands/keys).
+fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }

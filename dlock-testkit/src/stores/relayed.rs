@@ -60,7 +60,7 @@ impl Deployment for Relayed {
 /// The same URL with a relay in place of each host.
 fn behind_relays(url: &str, port: u16) -> io::Result<(String, Vec<Proxy>)> {
     let (scheme, rest) = url.split_once("://").ok_or(io::ErrorKind::InvalidInput)?;
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (login, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
     let relays = hosts.split(',').map(|host| Proxy::start(resolve(host, port)?)).collect::<io::Result<Vec<_>>>()?;
     let addrs: Vec<String> = relays.iter().map(|relay| relay.addr().to_string()).collect();
@@ -81,6 +81,7 @@ mod tests {
         for (url, before, after, count) in [
             ("redis://127.0.0.1:6379", "redis://", "", 1),
             ("redis://me:p%40ss@localhost:1/2", "redis://me:p%40ss@", "/2", 1),
+            ("rediss://127.0.0.1:1?ca-file=/a,b", "rediss://", "?ca-file=/a,b", 1),
             ("etcd://127.0.0.1,[::1],127.0.0.1:7", "etcd://", "", 3),
         ] {
             let (relayed, relays) = behind_relays(url, 2379).unwrap();

@@ -1,51 +1,72 @@
-//! A Redis server of a case's own.
+//! Redis servers of a case's own.
 
-use std::sync::Arc;
+mod members;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use async_trait::async_trait;
 
 use super::RedisSubject;
-use crate::servers::{Redis, clock};
+use super::fleet::{Fleet, PASSWORD, RedisTopology, USER, add_user};
+use super::operator::run;
+use crate::servers::clock;
 use crate::{Deployment, Refusal, Starting, Subject, Trouble};
 
-const PASSWORD: &str = "first";
 const OTHER_PASSWORD: &str = "second";
 const HOUR: Duration = Duration::from_secs(3600);
+/// More replicas than there are.
+const TOO_MANY: &str = "9";
 
 #[derive(Debug)]
 struct RedisAlone {
-    server: Redis,
+    fleet: Fleet,
     subject: Arc<RedisSubject>,
-    /// Connected before the trouble, which does not touch it.
-    operator: MultiplexedConnection,
+    /// To each server that keeps keys, connected before the trouble, which does not touch them
+    /// unless it ends the server.
+    operators: Vec<MultiplexedConnection>,
     trouble: Trouble,
+    /// Of the user whom clients are, where it matters.
+    rules: Vec<String>,
+    /// The members that are down or stopped.
+    victims: Mutex<Vec<usize>>,
 }
 
-/// A server on which there can be this trouble, if there can be on one.
-pub(super) fn alone(trouble: Trouble) -> Option<Starting> {
-    let builder = match trouble {
-        Trouble::Restart => Redis::builder().append_only(),
-        Trouble::ClockStep if clock::can_be_stepped() => Redis::builder().with_steppable_clock(),
-        Trouble::Refusal(Refusal::Login) => Redis::builder().with_password(PASSWORD),
-        Trouble::EndedSessions | Trouble::Refusal(_) => Redis::builder(),
-        _ => return None,
+/// Servers on which there can be this trouble, if there can be on such.
+pub(super) fn alone(topology: RedisTopology, trouble: Trouble) -> Option<Starting> {
+    let are_several = matches!(topology, RedisTopology::Sentinel | RedisTopology::Cluster);
+    let is_offered = match trouble {
+        Trouble::Restart | Trouble::EndedSessions | Trouble::Refusal(_) => true,
+        // Members of a cluster also judge each other by it: it would be another trouble, too.
+        Trouble::ClockStep => clock::can_be_stepped() && !are_several,
+        Trouble::LeaderKilled | Trouble::LeaderStopped | Trouble::MinorityDown | Trouble::MajorityDown => are_several,
+        _ => false,
     };
-    Some(Box::pin(async move {
-        let server = builder.start().await;
-        let subject = Arc::new(RedisSubject::from_url(&server.url()).expect("a test server's url is good"));
-        let operator = subject.connection().await.expect("a server that serves takes a connection");
-        Box::new(RedisAlone { server, subject, operator, trouble }) as Box<dyn Deployment>
-    }))
+    is_offered.then(|| Box::pin(start(topology, trouble)) as Starting)
+}
+
+async fn start(topology: RedisTopology, trouble: Trouble) -> Box<dyn Deployment> {
+    let fleet = Fleet::start(&topology, Some(trouble)).await;
+    let operators = fleet.operators().await;
+    let rules = topology.rules();
+    let url = match trouble {
+        Trouble::Refusal(Refusal::Login | Refusal::Permission) => {
+            add_user(&operators, &rules).await;
+            fleet.url_with_login()
+        }
+        _ => fleet.url(),
+    };
+    let subject = Arc::new(RedisSubject::of_fleet(&url, &fleet));
+    Box::new(RedisAlone { fleet, subject, operators, trouble, rules, victims: Mutex::default() })
 }
 
 impl RedisAlone {
+    /// On each server.
     async fn run(&self, words: &[&str]) {
-        let mut operator = self.operator.clone();
-        let mut command = ::redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        command.query_async::<::redis::Value>(&mut operator).await.expect("the server obeys its operator");
+        for operator in &self.operators {
+            run::<::redis::Value>(operator, words).await.expect("the server obeys its operator");
+        }
     }
 
     /// A connection that has subscribed to something is of another type.
@@ -53,6 +74,32 @@ impl RedisAlone {
         for kind in ["normal", "pubsub"] {
             self.run(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await;
         }
+    }
+
+    async fn change_password(&self, password: &str) {
+        self.run(&["ACL", "SETUSER", USER, "resetpass", &format!(">{password}")]).await;
+    }
+
+    /// One server follows another that is not there; of several, whose roles others see to, each
+    /// misses replicas.
+    async fn set_read_only(&self, begins: bool) {
+        let words: &[&str] = match (&self.fleet, begins) {
+            (Fleet::One(_), true) => &["REPLICAOF", "127.0.0.1", "1"],
+            (Fleet::One(_), false) => &["REPLICAOF", "NO", "ONE"],
+            (_, true) => &["CONFIG", "SET", "min-replicas-to-write", TOO_MANY],
+            (_, false) => &["CONFIG", "SET", "min-replicas-to-write", "0"],
+        };
+        self.run(words).await;
+    }
+
+    fn step_clock(&self, begins: bool) {
+        if let Fleet::One(server) = &self.fleet {
+            if begins { server.step_clock_ahead(HOUR) } else { server.step_clock_back(HOUR) }
+        }
+    }
+
+    fn victims(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.victims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,29 +111,31 @@ impl Deployment for RedisAlone {
 
     async fn begin(&self) {
         match self.trouble {
-            Trouble::Restart => self.server.kill(),
-            Trouble::ClockStep => self.server.step_clock_ahead(HOUR),
+            Trouble::Restart => self.fleet.kill(),
+            Trouble::ClockStep => self.step_clock(true),
             Trouble::Refusal(Refusal::Login) => {
-                self.run(&["CONFIG", "SET", "requirepass", OTHER_PASSWORD]).await;
+                self.change_password(OTHER_PASSWORD).await;
                 // Who has logged in is not asked again.
                 self.end_connections().await;
             }
-            Trouble::Refusal(Refusal::Permission) => self.run(&["ACL", "SETUSER", "default", "resetkeys"]).await,
-            Trouble::Refusal(Refusal::ReadOnly) => self.run(&["REPLICAOF", "127.0.0.1", "1"]).await,
+            Trouble::Refusal(Refusal::Permission) => self.run(&["ACL", "SETUSER", USER, "resetkeys"]).await,
+            Trouble::Refusal(Refusal::ReadOnly) => self.set_read_only(true).await,
             Trouble::Refusal(Refusal::Full) => self.run(&["CONFIG", "SET", "maxmemory", "1"]).await,
-            _ => self.end_connections().await,
+            Trouble::EndedSessions => self.end_connections().await,
+            _ => self.take_members().await,
         }
     }
 
     async fn end(&self) {
         match self.trouble {
-            Trouble::Restart => self.server.restart().await,
-            Trouble::ClockStep => self.server.step_clock_back(HOUR),
-            Trouble::Refusal(Refusal::Login) => self.run(&["CONFIG", "SET", "requirepass", PASSWORD]).await,
-            Trouble::Refusal(Refusal::Permission) => self.run(&["ACL", "SETUSER", "default", "allkeys"]).await,
-            Trouble::Refusal(Refusal::ReadOnly) => self.run(&["REPLICAOF", "NO", "ONE"]).await,
+            Trouble::Restart => self.fleet.restart().await,
+            Trouble::ClockStep => self.step_clock(false),
+            Trouble::Refusal(Refusal::Login) => self.change_password(PASSWORD).await,
+            Trouble::Refusal(Refusal::Permission) => add_user(&self.operators, &self.rules).await,
+            Trouble::Refusal(Refusal::ReadOnly) => self.set_read_only(false).await,
             Trouble::Refusal(Refusal::Full) => self.run(&["CONFIG", "SET", "maxmemory", "0"]).await,
-            _ => {}
+            Trouble::EndedSessions => {}
+            _ => self.give_members_back().await,
         }
     }
 
