@@ -99,7 +99,7 @@ async fn a_unix_socket_leads_to_locks() {
         // Another database has locks of its own.
         let other = Client::connect(config().with_database(3)).await.unwrap();
         assert!(other.inspect("a").await.is_free());
-        world.server.kill().await;
+        world.server.kill();
         two.suspect().await;
         let error = refusal(config()).await;
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
