@@ -1,5 +1,6 @@
 //! The contract between dlock and a coordination service.
 
+mod fast_path;
 mod info;
 mod state;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use self::fast_path::{FastAnswer, FastPath};
 pub use self::info::{BackendInfo, Capabilities, Capability, TtlBounds};
 pub use self::state::{ClaimInfo, DamagedEntry, LockState, NamePage, Page};
 use crate::{
@@ -145,6 +147,11 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// A short cut for callers, where going by the keeper is measured to cost much. Asked for once.
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        None
+    }
+
     /// Ends sessions, tasks and connections. Claims still registered are left to lapse, unless
     /// they end with the session. Called once, last.
     async fn close(&self) -> Result<()>;
@@ -274,6 +281,16 @@ pub enum Withdrawn {
     Removed,
     /// There was no such claim, and none can appear any more.
     Absent,
+}
+
+impl Event {
+    /// Which claims it is about.
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::Granted(claim, _) | Self::Gone(claim, _) => Scope::Claim(*claim),
+            Self::Suspect(scope) => scope.clone(),
+        }
+    }
 }
 
 impl Life {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::fast::{Fast, Fresh, Returned, Returning, Taking};
 use crate::keeper::{Answer, Command, Health};
 use crate::lock::Alarm;
 use crate::slot::{Attempt, Slot};
 use crate::{
-    BackendInfo, Claim, ClaimId, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, LockName, LockState, NamePage,
-    NamePrefix, Page, Queue, Result, Withdrawn,
+    BackendInfo, Capability, Claim, ClaimId, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, LockName, LockState,
+    Mode, NamePage, NamePrefix, Page, Queue, Result, Withdrawn,
 };
 
 /// How a client behaves, settled when it connects.
@@ -32,6 +33,7 @@ pub(crate) struct Client {
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Clock,
     commands: mpsc::UnboundedSender<Command>,
+    fast: Option<Arc<Fast>>,
     process: u32,
     /// `None` where the keeper was put on a runtime of the caller's.
     thread: Option<KeeperThread>,
@@ -62,13 +64,14 @@ impl Client {
         settings: Arc<Settings>,
         clock: Clock,
         commands: mpsc::UnboundedSender<Command>,
+        fast: Option<Arc<Fast>>,
         thread: Option<KeeperThread>,
     ) -> Self {
-        Self { info, settings, clock, commands, process: std::process::id(), thread }
+        Self { info, settings, clock, commands, fast, process: std::process::id(), thread }
     }
 
-    pub(crate) fn start(&self, start: Start) -> Result<()> {
-        self.send(Command::Start(Box::new(start)))
+    pub(crate) fn start(&self, start: Box<Start>) -> Result<()> {
+        self.send(Command::Start(start))
     }
 
     /// Nobody waits for the attempt any more.
@@ -77,10 +80,56 @@ impl Client {
         let _ = self.send(Command::Abandon(attempt));
     }
 
-    /// Begins a release at once; the future waits for its end.
-    pub(crate) fn release(&self, claim: ClaimId) -> impl Future<Output = Result<()>> + use<> {
-        let answer = self.call(move |reply| Command::Release(claim, reply));
-        async move { answer.await.map(|_| ()) }
+    /// Withdraws a held claim, and answers when that is confirmed. Dropped before, it is withdrawn all the same.
+    pub(crate) async fn release(&self, claim: ClaimId) -> Result<()> {
+        let by_keeper = match self.take_out(claim) {
+            Some(fresh) => Returning::begin(self, fresh).await == Returned::ByKeeper,
+            None => true,
+        };
+        if by_keeper {
+            self.call(move |reply| Command::Release(claim, reply)).await?;
+        }
+        Ok(())
+    }
+
+    /// Withdraws a held claim in the background.
+    pub(crate) fn release_later(&self, claim: ClaimId) {
+        match self.take_out(claim) {
+            Some(fresh) => self.withdraw(fresh),
+            None => drop(self.call(move |reply| Command::Release(claim, reply))),
+        }
+    }
+
+    /// Has the keeper withdraw a claim that was not in its care.
+    pub(crate) fn withdraw(&self, fresh: Fresh) {
+        // A keeper that is no more leaves the claim to lapse.
+        let _ = self.send(Command::Withdraw(Box::new(fresh)));
+    }
+
+    /// Hands an attempt to the keeper, with the caller's own request that is under way.
+    pub(crate) fn hand_over(&self, start: Box<Start>, taking: Taking) {
+        let (slot, attempt) = (start.slot.clone(), start.attempt.clone());
+        if let Err(error) = self.send(Command::Adopt(start, taking)) {
+            slot.failed(&attempt, error);
+        }
+    }
+
+    /// Has the keeper look at the fast path.
+    pub(crate) fn wake_keeper(&self) {
+        let _ = self.send(Command::Wake);
+    }
+
+    /// The fast path, where there is one that this process may use.
+    pub(crate) fn fast(&self) -> Option<&Fast> {
+        self.fast.as_deref().filter(|_| std::process::id() == self.process)
+    }
+
+    pub(crate) fn require_mode(&self, mode: Mode) -> Result<()> {
+        self.info.capabilities.require(Capability::for_mode(mode), self.info.scheme)
+    }
+
+    fn take_out(&self, claim: ClaimId) -> Option<Fresh> {
+        self.fast()?.take_out(claim)
     }
 
     pub(crate) fn downgrade(&self, claim: ClaimId) -> impl Future<Output = Result<()>> + use<> {

@@ -209,9 +209,12 @@ impl Guard {
         match self.hold.slot.drop_guard(&self.hold.cell) {
             Left::InUse => held,
             Left::Unused => {
-                let withdrawn = self.hold.client.release(self.hold.cell.claim);
-                held?;
-                withdrawn.await
+                let (client, claim) = (&self.hold.client, self.hold.cell.claim);
+                if held.is_err() {
+                    client.release_later(claim);
+                    return held;
+                }
+                client.release(claim).await
             }
         }
     }
@@ -220,7 +223,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.released && self.hold.slot.drop_guard(&self.hold.cell) == Left::Unused {
-            drop(self.hold.client.release(self.hold.cell.claim));
+            self.hold.client.release_later(self.hold.cell.claim);
         }
     }
 }

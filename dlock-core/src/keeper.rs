@@ -1,5 +1,6 @@
 //! The keeper: one task per client that renews, watches and cleans up.
 
+mod adopting;
 mod command;
 mod ending;
 mod entry;
@@ -24,8 +25,10 @@ pub(crate) use self::command::{Answer, Command};
 use self::entry::Phase;
 use self::lane::Lane;
 use self::table::Table;
-use self::work::{Done, guarded, unpanicked};
+pub(crate) use self::work::guarded;
+use self::work::{Done, unpanicked};
 use crate::client::{Settings, closed};
+use crate::fast::Fast;
 use crate::{BackendInfo, Clock, Connect, ConnectContext, Error, ErrorKind, Event, LockBackend, Loss, Result};
 
 /// How a client is doing.
@@ -58,6 +61,7 @@ pub(crate) struct Keeper {
     /// Of their own: a release does not wait for those who want to acquire.
     withdrawals: Lane,
     last_answer: crate::Instant,
+    fast: Option<Arc<Fast>>,
     /// Who waits for the end, once it has begun.
     closing: Option<Vec<Answer<()>>>,
 }
@@ -67,6 +71,7 @@ pub(crate) struct Ready {
     pub(crate) info: BackendInfo,
     pub(crate) settings: Arc<Settings>,
     pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) fast: Option<Arc<Fast>>,
 }
 
 /// How many commands are taken in a row before anything else gets a turn.
@@ -85,8 +90,8 @@ impl Keeper {
             Ok(backend) => backend,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        let info = match unpanicked(|| Ok(backend.info().clone())) {
-            Ok(info) => info,
+        let (info, path) = match unpanicked(|| Ok((backend.info().clone(), backend.fast_path()))) {
+            Ok(known) => known,
             Err(error) => return drop(ready.send(Err(error))),
         };
         let (sender, commands) = mpsc::unbounded_channel();
@@ -98,6 +103,7 @@ impl Keeper {
             }
         };
         let last_answer = clock.now();
+        let fast = path.map(|path| Arc::new(Fast::new(path, clock.clone(), info.request_timeout)));
         let keeper = Self {
             backend,
             info: info.clone(),
@@ -109,6 +115,7 @@ impl Keeper {
             requests: Lane::default(),
             withdrawals: Lane::default(),
             last_answer,
+            fast: fast.clone(),
             closing: None,
         };
         let events = match unpanicked(|| Ok(keeper.backend.events())) {
@@ -119,19 +126,22 @@ impl Keeper {
             }
         };
         // A caller that went away meanwhile has dropped the only handle, which ends the keeper.
-        let _ = ready.send(Ok(Ready { info, settings, commands: sender }));
+        let _ = ready.send(Ok(Ready { info, settings, commands: sender, fast }));
         keeper.serve(events).await;
     }
 
     async fn serve(mut self, mut events: BoxStream<'static, Event>) {
         let (mut has_handles, mut has_events) = (true, true);
         loop {
+            self.adopt_fresh();
             self.run_due();
-            if self.closing.is_some() && self.claims.is_empty() && self.work.is_empty() {
+            if self.closing.is_some() && self.has_ended() {
                 break;
             }
             let clock = self.clock.clone();
-            let wake = self.claims.next_due().unwrap_or_else(|| clock.now() + Duration::from_secs(3600));
+            let longest = if self.fast.is_some() { Fast::LOOK } else { Duration::from_secs(3600) };
+            let longest = clock.now() + longest;
+            let wake = self.claims.next_due().map_or(longest, |due| due.min(longest));
             tokio::select! {
                 command = self.commands.recv(), if has_handles => match command {
                     Some(command) => {
@@ -169,10 +179,26 @@ impl Keeper {
         }
     }
 
+    /// Nothing is left, nor can anything still come from a caller's own attempt.
+    fn has_ended(&mut self) -> bool {
+        if !self.fast.as_ref().is_none_or(|fast| fast.is_quiet()) {
+            return false;
+        }
+        // What an attempt comes to is told before the attempt is over.
+        while let Ok(command) = self.commands.try_recv() {
+            self.command(command);
+        }
+        self.claims.is_empty() && self.work.is_empty()
+    }
+
     fn command(&mut self, command: Command) {
+        self.adopt_fresh();
         match command {
             Command::Start(start) if self.closing.is_some() => start.slot.failed(&start.attempt, closed()),
             Command::Start(start) => self.start(*start),
+            Command::Adopt(start, taking) => self.adopt_attempt(*start, taking),
+            Command::Withdraw(fresh) => self.withdraw_fresh(*fresh),
+            Command::Wake => {}
             Command::Abandon(attempt) => self.abandon(&attempt),
             Command::Release(claim, reply) => self.release(claim, reply),
             Command::Downgrade(claim, reply) => self.downgrade(claim, reply),
@@ -189,6 +215,10 @@ impl Keeper {
     }
 
     fn event(&mut self, event: Event) {
+        if let Some(fast) = &self.fast {
+            fast.suspect(&event.scope());
+            self.adopt_fresh();
+        }
         match event {
             Event::Granted(claim, grant) => self.granted(claim, grant),
             Event::Gone(claim, gone) => self.gone(claim, gone),
@@ -203,6 +233,10 @@ impl Keeper {
                 self.requested(claim, answer);
                 self.requests.leave();
                 self.request_next();
+            }
+            Done::Taken(claim, answer) => {
+                self.heard(&answer);
+                self.taken(claim, answer);
             }
             Done::Renewed(answers) => {
                 for (claim, was_held, answer) in answers {
@@ -272,11 +306,16 @@ impl Keeper {
 /// runtime was shut down; commands may have come while the backend was being closed.
 impl Drop for Keeper {
     fn drop(&mut self) {
+        if let Some(fast) = &self.fast {
+            fast.lose_all(Loss::Keeper);
+        }
         self.commands.close();
         let mut context = Context::from_waker(noop_waker_ref());
         loop {
             match self.commands.poll_recv(&mut context) {
-                Poll::Ready(Some(Command::Start(start))) => start.slot.failed(&start.attempt, closed()),
+                Poll::Ready(Some(Command::Start(start) | Command::Adopt(start, _))) => {
+                    start.slot.failed(&start.attempt, closed());
+                }
                 Poll::Ready(Some(_)) => {}
                 Poll::Ready(None) => break,
                 // Somebody is in the middle of sending.

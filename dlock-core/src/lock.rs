@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
+use futures::poll;
 use tokio::sync::oneshot;
 
 use crate::client::{Client, Start};
+use crate::fast::Asking;
 use crate::guard::Hold;
 use crate::lease::Cell;
 use crate::owner::Owner;
@@ -135,11 +138,21 @@ impl Lock {
         let mut alarm = None;
         loop {
             let changed = slot.changed.notified();
+            let mut asking = None;
             match slot.step(&mut wish.joined, &self.name, self.mode, queue)? {
                 Step::Hold(cell) => return Ok(Some(self.guard(&slot, cell))),
                 Step::Refused if queue == Queue::No => return Ok(None),
                 Step::Refused => continue,
-                Step::Start(attempt) => self.start(&slot, attempt, queue)?,
+                Step::Start(attempt) => match Asking::begin(&self.client, self.claim(&slot, attempt, queue)) {
+                    Ok(mut begun) => {
+                        if patience.is_none() || poll!(&mut begun).is_ready() {
+                            begun.await;
+                            continue;
+                        }
+                        asking = Some(begun);
+                    }
+                    Err(start) => self.start(start)?,
+                },
                 Step::Wait => {}
             }
             let Some(patience) = patience else {
@@ -150,9 +163,14 @@ impl Lock {
                 Some(alarm) => alarm,
                 None => alarm.insert(self.client.alarm(patience)?),
             };
+            let mut asked = OptionFuture::from(asking);
             tokio::select! {
                 () = changed => {}
-                _ = alarm => return wish.give_up(),
+                Some(()) = &mut asked => {}
+                _ = alarm => {
+                    drop(asked);
+                    return wish.give_up();
+                }
             }
         }
     }
@@ -165,7 +183,7 @@ impl Lock {
         Guard::new(hold)
     }
 
-    fn start(&self, slot: &Arc<Slot>, attempt: Arc<Attempt>, queue: Queue) -> Result<()> {
+    fn claim(&self, slot: &Arc<Slot>, attempt: Arc<Attempt>, queue: Queue) -> Box<Start> {
         let label = self.shared.as_ref().map_or(&*self.client.settings.label, |(owner, _)| owner.label());
         let claim = Claim {
             id: ClaimId::random(),
@@ -174,9 +192,13 @@ impl Lock {
             ttl: self.ttl,
             metadata: Metadata::of_this_process(label),
         };
-        let started = self.client.start(Start { claim, queue, slot: slot.clone(), attempt: attempt.clone() });
+        Box::new(Start { claim, queue, slot: slot.clone(), attempt })
+    }
+
+    fn start(&self, start: Box<Start>) -> Result<()> {
+        let (slot, attempt) = (start.slot.clone(), start.attempt.clone());
         // Others of this owner may have joined the attempt by now.
-        started.inspect_err(|error| slot.failed(&attempt, error.clone()))
+        self.client.start(start).inspect_err(|error| slot.failed(&attempt, error.clone()))
     }
 }
 

@@ -2,6 +2,7 @@
 //! service behind it on which ambiguity is tested before any real network is involved.
 
 mod backend;
+mod fast_path;
 mod network;
 mod store;
 
@@ -32,6 +33,7 @@ use crate::{Connect, ConnectContext, LockBackend, Result};
 pub struct Memory {
     store: MemoryStore,
     network: Network,
+    has_fast_path: bool,
 }
 
 impl Memory {
@@ -44,13 +46,19 @@ impl Memory {
     /// A client of `store`, over a network without faults.
     #[must_use]
     pub fn on(store: &MemoryStore) -> Self {
-        Self { store: store.clone(), network: Network::perfect() }
+        Self { store: store.clone(), network: Network::perfect(), has_fast_path: false }
     }
 
     /// The same client behind another network.
     #[must_use]
     pub fn over(self, network: Network) -> Self {
         Self { network, ..self }
+    }
+
+    /// The same client with a [`FastPath`](crate::FastPath), as network services have it, to test what depends on it.
+    #[must_use]
+    pub fn with_fast_path(self) -> Self {
+        Self { has_fast_path: true, ..self }
     }
 }
 
@@ -63,6 +71,6 @@ impl Default for Memory {
 #[async_trait]
 impl Connect for Memory {
     async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>> {
-        Ok(Arc::new(MemoryBackend::connect(self.store, self.network, context)))
+        Ok(Arc::new(MemoryBackend::connect(self.store, self.network, self.has_fast_path, context)))
     }
 }

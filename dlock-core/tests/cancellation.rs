@@ -66,43 +66,49 @@ async fn dropped_at_every_point_when_requests_come_twice() {
 #[test]
 fn a_runtime_that_shuts_down_with_200_guards_leaves_none() {
     let store = MemoryStore::new();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let locks = runtime.block_on(client(&store, Network::perfect()));
-    for i in 0..200 {
-        let guard = runtime.block_on(locks.lock(format!("n{i}")).unwrap().acquire()).unwrap();
-        runtime.spawn(async move {
-            let _guard = guard;
-            std::future::pending::<()>().await;
-        });
+    for memory in ways(&store) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let locks = runtime.block_on(client(memory));
+        for i in 0..200 {
+            let guard = runtime.block_on(locks.lock(format!("n{i}")).unwrap().acquire()).unwrap();
+            runtime.spawn(async move {
+                let _guard = guard;
+                std::future::pending::<()>().await;
+            });
+        }
+        assert_eq!(store.count(), 200);
+        drop(runtime);
+        until_empty_by_itself(&store, &locks);
     }
-    assert_eq!(store.count(), 200);
-    drop(runtime);
-    until_empty_by_itself(&store, &locks);
 }
 
 #[test]
 fn a_guard_dropped_outside_any_runtime_is_released() {
     let store = MemoryStore::new();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let locks = runtime.block_on(client(&store, Network::perfect()));
-    let here = runtime.block_on(locks.lock("here").unwrap().acquire()).unwrap();
-    let there = runtime.block_on(locks.lock("there").unwrap().acquire()).unwrap();
-    drop(runtime);
-    drop(here);
-    std::thread::spawn(move || drop(there)).join().unwrap();
-    until_empty_by_itself(&store, &locks);
+    for memory in ways(&store) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let locks = runtime.block_on(client(memory));
+        let here = runtime.block_on(locks.lock("here").unwrap().acquire()).unwrap();
+        let there = runtime.block_on(locks.lock("there").unwrap().acquire()).unwrap();
+        drop(runtime);
+        drop(here);
+        std::thread::spawn(move || drop(there)).join().unwrap();
+        until_empty_by_itself(&store, &locks);
+    }
 }
 
 #[test]
 fn a_guard_dropped_in_a_panic_is_released() {
     let store = MemoryStore::new();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let locks = runtime.block_on(client(&store, Network::perfect()));
-    let acquire = |name: &str| runtime.block_on(locks.lock(name).unwrap().acquire()).unwrap();
-    let (in_thread, in_task) = (acquire("thread"), acquire("task"));
-    assert!(std::thread::spawn(move || panic_with(in_thread)).join().is_err());
-    assert!(runtime.block_on(runtime.spawn(async move { panic_with(in_task) })).unwrap_err().is_panic());
-    until_empty_by_itself(&store, &locks);
+    for memory in ways(&store) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let locks = runtime.block_on(client(memory));
+        let acquire = |name: &str| runtime.block_on(locks.lock(name).unwrap().acquire()).unwrap();
+        let (in_thread, in_task) = (acquire("thread"), acquire("task"));
+        assert!(std::thread::spawn(move || panic_with(in_thread)).join().is_err());
+        assert!(runtime.block_on(runtime.spawn(async move { panic_with(in_task) })).unwrap_err().is_panic());
+        until_empty_by_itself(&store, &locks);
+    }
 }
 
 fn panic_with(guard: Guard) {
@@ -110,30 +116,41 @@ fn panic_with(guard: Guard) {
     std::panic::resume_unwind(Box::new("in the critical section"));
 }
 
-async fn client(store: &MemoryStore, network: Network) -> Locks {
+/// A client by way of the keeper, and one whose callers may go by themselves.
+fn ways(store: &MemoryStore) -> [Memory; 2] {
+    [Memory::on(store), Memory::on(store).with_fast_path()]
+}
+
+async fn client(memory: Memory) -> Locks {
     // What is left to lapse would be left for an hour.
     let patient = Duration::from_secs(3600);
-    Locks::builder(Memory::on(store).over(network)).ttl(patient).connect().await.expect("connecting is local")
+    Locks::builder(memory).ttl(patient).connect().await.expect("connecting is local")
+}
+
+async fn drop_at_every_point(network: Network, contended: bool) {
+    let store = MemoryStore::new();
+    for memory in ways(&store) {
+        drop_at_every_point_of(memory.over(network.clone()), &store, contended).await;
+    }
 }
 
 /// Polls an acquire so many times and drops it: never, once, twice and so on, until one is done
 /// before. With `contended`, somebody else holds the name first.
-async fn drop_at_every_point(network: Network, contended: bool) {
-    let store = MemoryStore::new();
-    let locks = Locks::builder(Memory::on(&store).over(network)).ttl(TTL).connect().await.expect("connecting is local");
+async fn drop_at_every_point_of(memory: Memory, store: &MemoryStore, contended: bool) {
+    let locks = Locks::builder(memory).ttl(TTL).connect().await.expect("connecting is local");
     let lock = locks.lock("a").expect("the name is valid");
     let rival =
-        Locks::connect(Memory::on(&store)).await.expect("connecting is local").lock("a").expect("the name is valid");
+        Locks::connect(Memory::on(store)).await.expect("connecting is local").lock("a").expect("the name is valid");
     let limit = tokio::time::timeout(Duration::from_secs(60), async {
         for polls in 0.. {
             if !drop_after(polls, &lock, contended.then_some(&rival)).await {
                 return;
             }
-            settled(&store).await;
+            settled(store).await;
         }
     });
     limit.await.expect("an acquire is done after some polls");
-    settled(&store).await;
+    settled(store).await;
     locks.close().await.expect("a client can be closed");
     assert_eq!(store.count(), 0);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dlock_core::{
     BackendInfo, Capabilities, Capability, Claim, ClaimId, ClaimRef, ConnectContext, DamagedEntry, Error, ErrorKind,
-    Event, Grant, Instant, Landed, Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Page, Queue,
-    Renewal, Requested, Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
+    Event, FastPath, Grant, Instant, Landed, Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Page,
+    Queue, Renewal, Requested, Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
 };
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::RedisConfig;
 use crate::contention::Contention;
+use crate::express::Express;
 use crate::keys::Keyspace;
 use crate::lookout::{Renew, Standing, ask, keep_looking};
 use crate::registry::{Asked, Registry};
@@ -31,6 +32,8 @@ pub(crate) struct RedisBackend {
     info: BackendInfo,
     requests: Arc<Requests>,
     lookout: JoinHandle<()>,
+    express: Express,
+    watch: JoinHandle<()>,
 }
 
 impl RedisBackend {
@@ -51,6 +54,8 @@ impl RedisBackend {
         let contention = Contention::new(clock.clone());
         let requests = Arc::new(Requests { shared, routes, clock, contention });
         let lookout = tokio::spawn(keep_looking(requests.clone()));
+        let express = Express::new(requests.clone());
+        let watch = tokio::spawn(express.clone().watch());
         let info = BackendInfo {
             scheme: "redis",
             capabilities: Capabilities::of(&CAPABILITIES),
@@ -62,7 +67,7 @@ impl RedisBackend {
             // A push is lost only with its connection, which is then rebuilt and everything renewed.
             missed_event_bound: config.request_timeout() + Duration::from_secs(1),
         };
-        Ok(Self { info, requests, lookout })
+        Ok(Self { info, requests, lookout, express, watch })
     }
 
     fn registry(&self) -> &Registry {
@@ -154,8 +159,13 @@ impl LockBackend for RedisBackend {
         }
     }
 
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        Some(Arc::new(self.express.clone()))
+    }
+
     async fn close(&self) -> Result<()> {
         self.lookout.abort();
+        self.watch.abort();
         self.requests.routes.close();
         Ok(())
     }
@@ -164,6 +174,7 @@ impl LockBackend for RedisBackend {
 impl Drop for RedisBackend {
     fn drop(&mut self) {
         self.lookout.abort();
+        self.watch.abort();
         self.requests.routes.close();
     }
 }

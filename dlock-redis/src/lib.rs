@@ -25,8 +25,8 @@
 //! ```text
 //! ACL SETUSER locks on >password
 //! resetkeys ~dlock:* resetchannels &dlock:inbox:* -@all +info +evalsha +script|load +subscribe
-//! +publish +scan +time +type +dump +del +pttl +pexpire +pexpireat +get +set +hget +hmget +hset
-//! +hdel +hincrby +hlen +zadd +zcard +zrange +zrangebyscore +zrank +zrem +zscore
+//! +publish +scan +time +type +dump +del +pttl +pexpire +pexpireat +get +set +hincrby +hget +hmget +hset
+//! +hdel +hlen +zadd +zcard +zrange +zrangebyscore +zrank +zrem +zscore
 //! ```
 //!
 //! Add `+select` where the URL names a database, `+wait` where it asks for `replicas`, and
@@ -38,6 +38,7 @@ mod config;
 mod contention;
 mod entry;
 mod error;
+mod express;
 mod inbox;
 mod inspection;
 mod keys;

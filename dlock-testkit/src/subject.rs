@@ -71,6 +71,7 @@ pub trait Tamper: Debug + Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct MemorySubject {
     store: MemoryStore,
+    has_fast_path: bool,
 }
 
 impl MemorySubject {
@@ -79,11 +80,18 @@ impl MemorySubject {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The same store, whose callers take free names by themselves.
+    #[must_use]
+    pub fn with_fast_path(self) -> Self {
+        Self { has_fast_path: true, ..self }
+    }
 }
 
 impl Subject for MemorySubject {
     fn client(&self) -> Box<dyn Connect> {
-        Box::new(Memory::on(&self.store))
+        let memory = Memory::on(&self.store);
+        Box::new(if self.has_fast_path { memory.with_fast_path() } else { memory })
     }
 
     fn address(&self) -> Option<String> {

@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::Health;
 use crate::client::Start;
+use crate::fast::{Fresh, Taking};
 use crate::slot::Attempt;
 use crate::{
     ClaimId, ClaimRef, DamagedEntry, Instant, LockName, LockState, NamePage, NamePrefix, Page, Result, Withdrawn,
@@ -15,6 +16,12 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
 /// What handles and guards ask of the keeper.
 pub(crate) enum Command {
     Start(Box<Start>),
+    /// The caller's own attempt, which it does not wait for any more.
+    Adopt(Box<Start>, Taking),
+    /// A claim that its holder could not give back by itself.
+    Withdraw(Box<Fresh>),
+    /// There is something new on the fast path.
+    Wake,
     Abandon(Arc<Attempt>),
     Release(ClaimId, Answer<Withdrawn>),
     Downgrade(ClaimId, Answer<()>),

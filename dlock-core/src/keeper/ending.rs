@@ -133,6 +133,10 @@ impl Keeper {
         if begun {
             return;
         }
+        if let Some(fast) = &self.fast {
+            fast.close();
+        }
+        self.adopt_fresh();
         for claim in self.claims.ids() {
             let Some(entry) = self.claims.get_mut(claim) else { continue };
             match entry.phase {

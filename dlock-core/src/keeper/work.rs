@@ -8,13 +8,14 @@ use tracing::Instrument;
 
 use super::{Answer, Keeper};
 use crate::{
-    Capability, ClaimId, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, Grant, Instant, Landed, LockBackend,
+    Capability, ClaimId, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, Grant, Instant, Landed, Life, LockBackend,
     LockName, LockState, NamePage, NamePrefix, Page, Renewal, Requested, Result, Withdrawn,
 };
 
 /// A request to the backend that came to its end.
 pub(crate) enum Done {
     Requested(ClaimId, Result<Requested>),
+    Taken(ClaimId, Result<Option<(Grant, Life)>>),
     Renewed(Vec<(ClaimId, bool, Result<Renewal>)>),
     Withdrawn(ClaimId, Result<Withdrawn>),
     Converted(ClaimId, Result<Grant>, Answer<()>),

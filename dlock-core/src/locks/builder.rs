@@ -126,8 +126,8 @@ impl Builder {
             }
             None => Some(spawn_thread(keeper)?),
         };
-        let Ready { info, settings, commands } = connected.await.unwrap_or_else(|_| Err(closed()))?;
-        Ok(Locks::from_client(Client::new(info, settings, self.clock, commands, thread)))
+        let Ready { info, settings, commands, fast } = connected.await.unwrap_or_else(|_| Err(closed()))?;
+        Ok(Locks::from_client(Client::new(info, settings, self.clock, commands, fast, thread)))
     }
 }
 

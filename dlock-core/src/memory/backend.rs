@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,11 +8,12 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::fast_path::MemoryFastPath;
 use super::store::Standing;
 use super::{MemoryStore, Network};
 use crate::{
-    BackendInfo, Capabilities, Capability, Claim, ClaimRef, ConnectContext, DamagedEntry, Event, Gone, Grant, Life,
-    LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Page, Queue, Renewal, Requested, Result,
+    BackendInfo, Capabilities, Capability, Claim, ClaimRef, ConnectContext, DamagedEntry, Event, FastPath, Gone, Grant,
+    Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Page, Queue, Renewal, Requested, Result,
     TokenGuarantee, TtlBounds, Why, Withdrawn,
 };
 
@@ -25,15 +26,16 @@ pub(crate) struct MemoryBackend {
     client: u64,
     events: Mutex<Option<mpsc::UnboundedReceiver<Event>>>,
     timekeeper: AbortHandle,
+    has_fast_path: bool,
 }
 
 impl MemoryBackend {
-    pub(crate) fn connect(store: MemoryStore, network: Network, context: ConnectContext) -> Self {
+    pub(crate) fn connect(store: MemoryStore, network: Network, has_fast_path: bool, context: ConnectContext) -> Self {
         let (client, events) = store.join();
         let server = store.clone();
         let timekeeper = tokio::spawn(async move { server.keep_time().await }).abort_handle();
         let info = info(&network);
-        Self { info, store, network, context, client, events: Mutex::new(Some(events)), timekeeper }
+        Self { info, store, network, context, client, events: Mutex::new(Some(events)), timekeeper, has_fast_path }
     }
 
     /// Sends a request to the store.
@@ -125,6 +127,11 @@ impl LockBackend for MemoryBackend {
             async move { network.carry_event(&clock).await.then_some(event) }
         });
         carried.boxed()
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        let path = || MemoryFastPath::new(&self.store, &self.network, &self.context, self.client);
+        self.has_fast_path.then(|| -> Arc<dyn FastPath> { Arc::new(path()) })
     }
 
     async fn close(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::env;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,9 @@ impl Kind {
     }
 
     fn reach(&self, server: &Server) -> io::Result<()> {
+        if let Some(socket) = server.socket() {
+            return UnixStream::connect(socket).map(|_| ());
+        }
         let addr = server.authority().to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
         let is_plain = server.url().split_once("://").is_some_and(|(scheme, _)| scheme == self.name);
         if is_plain && !(self.serves)(addr)? {

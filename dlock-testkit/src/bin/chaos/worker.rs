@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use dlock_core::{Connect, Error, ErrorKind, Locks, Result};
-use dlock_redis::RedisConfig;
 use dlock_testkit::broken::planted;
 use dlock_testkit::chaos::{DlockLocker, Locker, WorkerConfig};
 use dlock_testkit::stores;
@@ -46,7 +45,7 @@ pub(crate) async fn connect(config: WorkerConfig) -> Result<Arc<dyn Locker>> {
 }
 
 async fn dlock(config: &WorkerConfig) -> Result<DlockLocker> {
-    let client = client(&config.address)?;
+    let client = stores::open(&config.address)?.client();
     let client: Box<dyn Connect> = match &config.planted {
         None => client,
         Some(name) => {
@@ -61,11 +60,4 @@ async fn dlock(config: &WorkerConfig) -> Result<DlockLocker> {
         .connect()
         .await?;
     Ok(DlockLocker::new(locks))
-}
-
-fn client(address: &str) -> Result<Box<dyn Connect>> {
-    if address.starts_with("redis") {
-        return Ok(Box::new(RedisConfig::from_url(address)?));
-    }
-    Ok(stores::open(address)?.client())
 }
