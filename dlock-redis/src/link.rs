@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{classify, classify_connecting, timed_out};
+use crate::error::{advise_on_tls, classify, classify_connecting, timed_out};
 use crate::shared::Shared;
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
@@ -166,7 +166,11 @@ impl End {
         let connected = timeout_at(deadline, set_up)
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no answer in time")))
-            .map_err(|error: Error| error.context(format_args!("cannot connect to redis at {}", self.place)))?;
+            .map_err(|error| {
+                let is_first = generation == 0;
+                if is_first { advise_on_tls(error, self.client.get_connection_info().addr()) } else { error }
+            })
+            .map_err(|error| error.context(format_args!("cannot connect to redis at {}", self.place)))?;
         shared.tokens.begin_round();
         Ok(connected)
     }

@@ -12,3 +12,4 @@ mod model;
 mod queue;
 mod soak;
 mod support;
+mod tls;
