@@ -1,9 +1,9 @@
 //! Where the servers are and how to talk to them.
 
 mod address;
-mod files;
 mod login;
 mod servers;
+mod tls;
 mod url;
 
 use std::fmt;
@@ -17,9 +17,9 @@ use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 pub(crate) use self::address::Address;
-use self::files::TlsFiles;
 use self::login::Login;
 pub(crate) use self::servers::Servers;
+use self::tls::TlsFiles;
 use self::url::Kind;
 use crate::backend::RedisBackend;
 use crate::error::classify_connecting;
@@ -187,7 +187,7 @@ impl RedisConfig {
 
     /// To connect to the server at `address`, which is one of [`RedisConfig::servers`] or was named by them.
     pub(crate) fn client_at(&self, address: &Address) -> Result<Client> {
-        self.open(self.entrance(address)?, &self.login, self.database)
+        self.open(self.entrance(address), &self.login, self.database)
     }
 
     /// To connect to the server at a socket of this machine.
@@ -200,7 +200,7 @@ impl RedisConfig {
         let Servers::Sentinel { login, .. } = &self.servers else {
             return Err(Error::new(ErrorKind::Internal, "a sentinel is asked where there are none"));
         };
-        self.open(self.entrance(address)?, login, 0)
+        self.open(self.entrance(address), login, 0)
     }
 
     /// Everything but the servers as it is by default.
@@ -238,10 +238,11 @@ impl RedisConfig {
         Ok(())
     }
 
-    fn entrance(&self, address: &Address) -> Result<ConnectionAddr> {
+    fn entrance(&self, address: &Address) -> ConnectionAddr {
+        let (host, port) = (address.host.clone(), address.port);
         match &self.tls {
-            None => Ok(ConnectionAddr::Tcp(address.host.clone(), address.port)),
-            Some(_) => Err(Error::new(ErrorKind::Unsupported, "tls (rediss://) is not supported yet: use redis://")),
+            None => ConnectionAddr::Tcp(host, port),
+            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
         }
     }
 
@@ -252,7 +253,10 @@ impl RedisConfig {
         let info = addr.into_connection_info().map_err(classify_connecting)?;
         let info =
             info.set_redis_settings(login.put_on(settings)).set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        Client::open(info).map_err(classify_connecting)
+        match &self.tls {
+            None => Client::open(info).map_err(classify_connecting),
+            Some(files) => files.client(info),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 mod tls;
 
 use dlock_core::{Error, ErrorKind, Landed};
-use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
+use redis::{ConnectionAddr, ErrorKind as RedisKind, RedisError, ServerErrorKind};
 
 /// The one place that decides, for an error of a request that was sent, its kind and whether the
 /// request could have changed the server.
@@ -21,6 +21,21 @@ pub(crate) fn classify_connecting(error: RedisError) -> Error {
     let (kind, advice) = if refused_login { (ErrorKind::Denied, LOGIN) } else { (kind, advice) };
     let text = if advice.is_empty() { error.to_string() } else { format!("{advice}: {error}") };
     Error::new(kind, text).with_source(error)
+}
+
+/// The same error of a first connection, with advice where nothing was heard from a server that is
+/// there: one that speaks TLS closes a connection without it, and one that does not waits for more.
+pub(crate) fn advise_on_tls(error: Error, addr: &ConnectionAddr) -> Error {
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<RedisError>());
+    match addr {
+        ConnectionAddr::Tcp(..) if cause.is_some_and(RedisError::is_connection_dropped) => {
+            error.context("it closed the connection; if it speaks tls, use rediss://")
+        }
+        ConnectionAddr::TcpTls { .. } if cause.is_none_or(RedisError::is_timeout) && error.is_retryable() => {
+            error.context("it does not answer to tls; if it does not speak it, use redis://")
+        }
+        _ => error,
+    }
 }
 
 const LOGIN: &str = "redis refuses the login; check user, password and permissions";

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{classify_connecting, timed_out};
+use crate::error::{advise_on_tls, classify_connecting, timed_out};
 use crate::shared::Shared;
 use crate::source::{Server, Source};
 
@@ -194,7 +194,12 @@ impl End {
             }
             () = self.source.leaves(&server) => Err(Error::new(ErrorKind::Unavailable, "it is replaced by another")),
         };
+        // Later the server is known to be one of this kind.
+        let advised = |error: Error| {
+            if generation == 0 { advise_on_tls(error, server.client.get_connection_info().addr()) } else { error }
+        };
         let connection = connected
+            .map_err(advised)
             .map_err(|error: Error| error.context(format_args!("cannot connect to redis at {}", server.place)))?;
         shared.tokens.begin_round();
         Ok(Live { generation, connection, server })

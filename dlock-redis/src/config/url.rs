@@ -7,9 +7,9 @@ use percent_encoding::percent_decode_str;
 
 use super::RedisConfig;
 use super::address::Address;
-use super::files::TlsFiles;
 use super::login::Login;
 use super::servers::Servers;
+use super::tls::TlsFiles;
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;

@@ -21,6 +21,7 @@ pub(super) fn meaning(error: &RedisError) -> Option<(ErrorKind, Landed, &'static
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
             | AlertDescription::AccessDenied => (Denied, Landed::Maybe, CLIENT),
             AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
                 (Protocol, Landed::No, "redis and this client have no tls version or cipher in common")

@@ -83,3 +83,32 @@ async fn a_login_that_is_refused() {
     let client = world.client().await;
     client.hold(&exclusive("a")).await;
 }
+
+#[tokio::test]
+async fn a_unix_socket_leads_to_locks() {
+    let user = Redis::builder().on_unix_socket().with_user("locks", "pw", ["~*", "&*", "+@all"]);
+    for builder in [Redis::builder().on_unix_socket(), user] {
+        let Some(world) = World::start_with(builder).await else { return };
+        let config = || RedisConfig::from_url(&world.server.url()).unwrap();
+        let (one, mut two) = (Client::connect(config()).await.unwrap(), Client::connect(config()).await.unwrap());
+        let (held, waiting) = (exclusive("a"), exclusive("a"));
+        one.hold(&held).await;
+        two.queue(&waiting).await;
+        one.release(&held).await;
+        two.granted(&waiting).await;
+        // Another database has locks of its own.
+        let other = Client::connect(config().with_database(3)).await.unwrap();
+        assert!(other.inspect("a").await.is_free());
+        world.server.kill();
+        two.suspect().await;
+        let error = refusal(config()).await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("redis.sock"), "{error}");
+        world.server.restart().await;
+        let again = exclusive("b");
+        crate::support::eventually("it is reached again", || async {
+            two.backend.request(&again, dlock_core::Queue::No).await.is_ok()
+        })
+        .await;
+    }
+}

@@ -13,3 +13,4 @@ mod queue;
 mod sentinel;
 mod soak;
 mod support;
+mod tls;
