@@ -38,7 +38,7 @@ pub(crate) struct RedisBackend {
 
 impl RedisBackend {
     pub(crate) async fn connect(config: &RedisConfig, context: &ConnectContext) -> Result<Self> {
-        let keys = Keyspace::new(&context.namespace, 1);
+        let keys = Keyspace::new(&context.namespace, config.buckets());
         let shared = Arc::new(Shared {
             place: config.place(),
             timeout: config.request_timeout(),

@@ -23,6 +23,7 @@ use self::tls::TlsFiles;
 use self::url::Kind;
 use crate::backend::RedisBackend;
 use crate::error::classify_connecting;
+use crate::keys::Bucket;
 use crate::server::Topology;
 
 /// How to reach Redis (7.0 or later) or Valkey: one server, a primary that Sentinel watches over,
@@ -172,12 +173,22 @@ impl RedisConfig {
         self.login.user()
     }
 
+    /// The nodes of a cluster that are known from the start.
+    pub(crate) fn nodes(&self) -> &[Address] {
+        if let Servers::Cluster(nodes) = &self.servers { nodes } else { &[] }
+    }
+
     pub(crate) fn topology(&self) -> Topology {
         match &self.servers {
             Servers::Single(_) | Servers::Unix(_) => Topology::Single,
             Servers::Sentinel { .. } => Topology::Sentinel,
             Servers::Cluster(_) => Topology::Cluster,
         }
+    }
+
+    /// Into how many buckets names are sorted.
+    pub(crate) fn buckets(&self) -> u16 {
+        if let Servers::Cluster(_) = &self.servers { Bucket::IN_CLUSTER } else { 1 }
     }
 
     /// The servers, for messages.

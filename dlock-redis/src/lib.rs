@@ -34,6 +34,7 @@
 //! without, but a server that can lose them is not noticed. Connecting fails with what is missing.
 
 mod backend;
+mod cluster;
 mod config;
 mod contention;
 mod entry;
@@ -52,6 +53,7 @@ mod scripts;
 mod sentinel;
 mod server;
 mod shared;
+mod slot;
 mod source;
 mod survey;
 mod tokens;
