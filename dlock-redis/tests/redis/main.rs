@@ -10,6 +10,7 @@ mod faults;
 mod history;
 mod model;
 mod queue;
+mod replicas;
 mod soak;
 mod support;
 mod tls;
