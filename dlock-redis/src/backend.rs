@@ -24,7 +24,7 @@ use crate::replicas::Replicas;
 use crate::requests::Requests;
 use crate::routes::Routes;
 use crate::scripts::Scripts;
-use crate::server::{ServerCheck, Topology};
+use crate::server::ServerCheck;
 use crate::shared::Shared;
 use crate::tokens::Tokens;
 
@@ -53,7 +53,7 @@ impl RedisBackend {
         let shared = Arc::new(Shared {
             place: config.place(),
             timeout: config.request_timeout(),
-            check: ServerCheck::new(Topology::Single, config.replicas(), &context.namespace, config.user()),
+            check: ServerCheck::new(config.topology(), config.replicas(), &context.namespace, config.user()),
             replicas: config.replicas(),
             inbox: format!("{}:inbox:{}", context.namespace, &ClaimId::random().to_string()[..INBOX_DIGITS]),
             scripts: Scripts::new(),

@@ -50,8 +50,10 @@ mod replicas;
 mod requests;
 mod routes;
 mod scripts;
+mod sentinel;
 mod server;
 mod shared;
+mod source;
 mod survey;
 mod tokens;
 
