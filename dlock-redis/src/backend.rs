@@ -23,7 +23,7 @@ use crate::registry::{Asked, Registry};
 use crate::requests::Requests;
 use crate::routes::Routes;
 use crate::scripts::Scripts;
-use crate::server::{ServerCheck, Topology};
+use crate::server::ServerCheck;
 use crate::shared::Shared;
 use crate::tokens::Tokens;
 
@@ -42,7 +42,7 @@ impl RedisBackend {
         let shared = Arc::new(Shared {
             place: config.place(),
             timeout: config.request_timeout(),
-            check: ServerCheck::new(Topology::Single, 0, &context.namespace, config.user()),
+            check: ServerCheck::new(config.topology(), 0, &context.namespace, config.user()),
             inbox: format!("{}:inbox:{}", context.namespace, &ClaimId::random().to_string()[..INBOX_DIGITS]),
             scripts: Scripts::new(),
             tokens: Tokens::new(keys.buckets().count()),

@@ -23,6 +23,7 @@ use self::tls::TlsFiles;
 use self::url::Kind;
 use crate::backend::RedisBackend;
 use crate::error::classify_connecting;
+use crate::server::Topology;
 
 /// How to reach Redis (7.0 or later) or Valkey: one server, a primary that Sentinel watches over,
 /// or a cluster.
@@ -169,6 +170,14 @@ impl RedisConfig {
     /// The user that logs in to the servers, if it is not their default user.
     pub(crate) fn user(&self) -> Option<&str> {
         self.login.user()
+    }
+
+    pub(crate) fn topology(&self) -> Topology {
+        match &self.servers {
+            Servers::Single(_) | Servers::Unix(_) => Topology::Single,
+            Servers::Sentinel { .. } => Topology::Sentinel,
+            Servers::Cluster(_) => Topology::Cluster,
+        }
     }
 
     /// The servers, for messages.

@@ -49,8 +49,10 @@ mod registry;
 mod requests;
 mod routes;
 mod scripts;
+mod sentinel;
 mod server;
 mod shared;
+mod source;
 mod survey;
 mod tokens;
 

@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{advise_on_tls, classify, classify_connecting, timed_out};
+use crate::error::{advise_on_tls, classify_connecting, timed_out};
 use crate::shared::Shared;
+use crate::source::{Server, Source};
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LAST_DELAY: Duration = Duration::from_millis(500);
@@ -32,8 +33,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct End {
     shared: Arc<Shared>,
-    client: Client,
-    place: String,
+    source: Source,
     state: watch::Sender<State>,
     /// Why there is no connection.
     trouble: Mutex<Option<Error>>,
@@ -46,53 +46,88 @@ enum State {
     Closed,
 }
 
+/// One connection.
 #[derive(Clone)]
-struct Live {
+pub(crate) struct Live {
     generation: u64,
     connection: MultiplexedConnection,
+    server: Arc<Server>,
 }
 
 impl Link {
-    /// Connects to the server that `client` reaches, for the first time.
-    pub(crate) async fn open(client: Client, shared: Arc<Shared>) -> Result<Self> {
+    /// Connects for the first time. Where the next attempt may find another server, there are some.
+    pub(crate) async fn open(source: Source, shared: Arc<Shared>) -> Result<Self> {
+        let deadline = Instant::now() + shared.timeout;
         let (broken, breaks) = mpsc::unbounded_channel();
-        let place = client.get_connection_info().addr().to_string();
-        let end = End { shared, client, place, state: watch::Sender::new(State::Down), trouble: Mutex::new(None) };
-        let connection = end.connect(0, &broken).await?;
-        end.state.send_replace(State::Up(Live { generation: 0, connection }));
-        let end = Arc::new(end);
-        let keeper = tokio::spawn(keep(end.clone(), broken.clone(), breaks));
-        Ok(Self { end, broken, keeper: Mutex::new(Some(keeper)) })
+        let end = Arc::new(End::new(source, shared));
+        loop {
+            match end.connect(0, &broken).await {
+                Ok(live) => {
+                    end.state.send_replace(State::Up(live));
+                    return Ok(Self::kept(end, broken, breaks));
+                }
+                Err(error) if end.source.may_change() && is_passing(&error) && Instant::now() < deadline => {
+                    tokio::time::sleep(FIRST_DELAY * 5).await;
+                }
+                Err(error) => {
+                    end.source.close();
+                    return Err(error);
+                }
+            }
+        }
     }
 
-    /// Sends one request on the present connection, waiting for one if need be, all before the
-    /// deadline.
-    pub(crate) async fn run<T, F, Sent>(&self, deadline: Instant, send: F) -> Result<T>
+    /// The present connection; waits for one until the deadline if need be.
+    pub(crate) async fn present(&self, deadline: Instant) -> Result<Live> {
+        if let State::Up(live) = &*self.end.state.borrow() {
+            return Ok(live.clone());
+        }
+        let mut state = self.end.state.subscribe();
+        let settled = state.wait_for(|state| !matches!(state, State::Down));
+        match timeout_at(deadline, settled).await {
+            Ok(Ok(state)) => match &*state {
+                State::Up(live) => Ok(live.clone()),
+                State::Down | State::Closed => Err(closed()),
+            },
+            Ok(Err(_)) => Err(closed()),
+            Err(_) => Err(self.end.no_connection()),
+        }
+    }
+
+    /// Sends one request on a connection of this link. What the server refuses is left to the caller.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no answer until the deadline.
+    pub(crate) async fn send<T, F, Sent>(&self, live: &Live, deadline: Instant, send: F) -> Result<RedisResult<T>>
     where
         F: FnOnce(MultiplexedConnection) -> Sent,
         Sent: Future<Output = RedisResult<T>>,
     {
-        let live = self.present(deadline).await?;
-        match timeout_at(deadline, send(live.connection)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                if error.is_unrecoverable_error() {
-                    self.break_off(live.generation);
+        match timeout_at(deadline, send(live.connection.clone())).await {
+            Ok(answer) => {
+                if answer.as_ref().is_err_and(redis::RedisError::is_unrecoverable_error) {
+                    self.break_off(live);
                 }
-                Err(classify(error))
+                Ok(answer)
             }
             Err(_) => {
                 // A server that hangs, or a path that swallows packets, never closes the connection.
-                self.break_off(live.generation);
-                Err(timed_out(&self.end.place))
+                self.break_off(live);
+                Err(timed_out(&live.server.place))
             }
         }
+    }
+
+    /// Has this connection replaced.
+    pub(crate) fn break_off(&self, live: &Live) {
+        // The keeper is gone only after `close`.
+        let _ = self.broken.send(live.generation);
     }
 
     /// The server that it is connected to now, and which connection that is; for another connection beside it.
     pub(crate) fn present_client(&self) -> Option<(u64, Client)> {
         match &*self.end.state.borrow() {
-            State::Up(live) => Some((live.generation, self.end.client.clone())),
+            State::Up(live) => Some((live.generation, live.server.client.clone())),
             State::Down | State::Closed => None,
         }
     }
@@ -110,28 +145,13 @@ impl Link {
         if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
             keeper.abort();
         }
+        self.end.source.close();
         self.end.state.send_replace(State::Closed);
     }
 
-    async fn present(&self, deadline: Instant) -> Result<Live> {
-        if let State::Up(live) = &*self.end.state.borrow() {
-            return Ok(live.clone());
-        }
-        let mut state = self.end.state.subscribe();
-        let settled = state.wait_for(|state| !matches!(state, State::Down));
-        match timeout_at(deadline, settled).await {
-            Ok(Ok(state)) => match &*state {
-                State::Up(live) => Ok(live.clone()),
-                State::Down | State::Closed => Err(closed()),
-            },
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(self.end.no_connection()),
-        }
-    }
-
-    fn break_off(&self, generation: u64) {
-        // The keeper is gone only after `close`.
-        let _ = self.broken.send(generation);
+    fn kept(end: Arc<End>, broken: mpsc::UnboundedSender<u64>, breaks: mpsc::UnboundedReceiver<u64>) -> Self {
+        let keeper = tokio::spawn(keep(end.clone(), broken.clone(), breaks));
+        Self { end, broken, keeper: Mutex::new(Some(keeper)) }
     }
 }
 
@@ -142,8 +162,13 @@ impl Drop for Link {
 }
 
 impl End {
-    async fn connect(&self, generation: u64, broken: &mpsc::UnboundedSender<u64>) -> Result<MultiplexedConnection> {
+    fn new(source: Source, shared: Arc<Shared>) -> Self {
+        Self { shared, source, state: watch::Sender::new(State::Down), trouble: Mutex::new(None) }
+    }
+
+    async fn connect(&self, generation: u64, broken: &mpsc::UnboundedSender<u64>) -> Result<Live> {
         let shared = &self.shared;
+        let server = self.source.server().await?;
         let registry = shared.registry.clone();
         let broken = broken.clone();
         let config = AsyncConnectionConfig::new()
@@ -164,29 +189,45 @@ impl End {
                 Ok::<(), redis::aio::SendError>(())
             });
         let set_up = async {
-            let mut connection =
-                self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(classify_connecting)?;
-            shared.check.run(&mut connection, &self.place).await?;
+            let connected = server.client.get_multiplexed_async_connection_with_config(&config).await;
+            let mut connection = connected.map_err(classify_connecting)?;
+            shared.check.run(&mut connection, &server.place).await?;
             connection.subscribe(&shared.inbox).await.map_err(classify_connecting)?;
             Ok(connection)
         };
         let deadline = Instant::now() + shared.timeout;
-        let connected = timeout_at(deadline, set_up)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no answer in time")))
-            .map_err(|error| {
-                let is_first = generation == 0;
-                if is_first { advise_on_tls(error, self.client.get_connection_info().addr()) } else { error }
-            })
-            .map_err(|error| error.context(format_args!("cannot connect to redis at {}", self.place)))?;
+        let connected = tokio::select! {
+            connected = timeout_at(deadline, set_up) => {
+                connected.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no answer in time")))
+            }
+            () = self.source.leaves(&server) => Err(Error::new(ErrorKind::Unavailable, "it is replaced by another")),
+        };
+        // Later the server is known to be one of this kind.
+        let advised = |error: Error| {
+            if generation == 0 { advise_on_tls(error, server.client.get_connection_info().addr()) } else { error }
+        };
+        let connection = connected
+            .map_err(advised)
+            .map_err(|error: Error| error.context(format_args!("cannot connect to redis at {}", server.place)))?;
         shared.tokens.begin_round();
-        Ok(connected)
+        Ok(Live { generation, connection, server })
+    }
+
+    /// Waits until this connection is of no use any more.
+    async fn lost(&self, live: &Live, breaks: &mut mpsc::UnboundedReceiver<u64>) {
+        let broken = async { while breaks.recv().await.is_some_and(|generation| generation != live.generation) {} };
+        tokio::select! {
+            () = broken => tracing::debug!(redis = %live.server.place, "the connection is lost, rebuilding it"),
+            () = self.source.leaves(&live.server) => {
+                tracing::info!(redis = %live.server.place, "this server is replaced by another, leaving it");
+            }
+        }
     }
 
     fn no_connection(&self) -> Error {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         trouble.unwrap_or_else(|| {
-            Error::new(ErrorKind::Unavailable, format!("the connection to redis at {} is lost", self.place))
+            Error::new(ErrorKind::Unavailable, format!("the connection to redis at {} is lost", self.shared.place))
         })
     }
 
@@ -195,36 +236,41 @@ impl End {
     }
 }
 
-/// Rebuilds the connection each time it is reported broken. Ends with the link.
+/// Replaces each connection that is lost. Ends with the link.
 async fn keep(end: Arc<End>, broken: mpsc::UnboundedSender<u64>, mut breaks: mpsc::UnboundedReceiver<u64>) {
     let mut generation = 0;
-    while let Some(at) = breaks.recv().await {
-        if at != generation {
-            continue;
+    let mut delay = FIRST_DELAY;
+    loop {
+        let present = match &*end.state.borrow() {
+            State::Up(live) => Some(live.clone()),
+            State::Down | State::Closed => None,
+        };
+        if let Some(live) = present {
+            end.lost(&live, &mut breaks).await;
+            end.state.send_replace(State::Down);
+            // What was pushed from here on is lost: let the keeper know now, and again once it can ask.
+            end.shared.registry.suspect_all();
+            delay = FIRST_DELAY;
         }
-        tracing::debug!(redis = %end.place, "the connection is lost, rebuilding it");
-        end.state.send_replace(State::Down);
-        // What was pushed from here on is lost: let the keeper know now, and again once it can ask.
-        end.shared.registry.suspect_all();
-        let mut delay = FIRST_DELAY;
-        loop {
-            generation += 1;
-            match end.connect(generation, &broken).await {
-                Ok(connection) => {
-                    end.set_trouble(None);
-                    end.state.send_replace(State::Up(Live { generation, connection }));
-                    end.shared.registry.suspect_all();
-                    break;
-                }
-                Err(error) => {
-                    tracing::debug!(redis = %end.place, %error, "cannot reconnect yet");
-                    end.set_trouble(Some(error));
-                    tokio::time::sleep(delay).await;
-                    delay = (delay * 2).min(LAST_DELAY);
-                }
+        generation += 1;
+        match end.connect(generation, &broken).await {
+            Ok(live) => {
+                end.set_trouble(None);
+                end.state.send_replace(State::Up(live));
+                end.shared.registry.suspect_all();
+            }
+            Err(error) => {
+                tracing::debug!(redis = %end.shared.place, %error, "cannot reconnect yet");
+                end.set_trouble(Some(error));
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(LAST_DELAY);
             }
         }
     }
+}
+
+fn is_passing(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable
 }
 
 fn closed() -> Error {

@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod model;
 mod queue;
+mod sentinel;
 mod soak;
 mod support;
 mod tls;

@@ -1,6 +1,7 @@
 //! Servers, clients and a raw connection for surgery.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use dlock_testkit::servers::{Redis, RedisBuilder};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, InfoDict};
+use redis::{FromRedisValue, InfoDict, RedisResult};
 
 /// Long enough for a busy machine; reached only by a failure.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
@@ -152,6 +153,32 @@ pub(crate) fn exclusive(name: &str) -> Claim {
 
 pub(crate) fn permit(limit: u32) -> Mode {
     Mode::Permit { limit: limit.try_into().unwrap() }
+}
+
+/// A connection to any server that asks for no login.
+pub(crate) async fn connection(addr: SocketAddr) -> MultiplexedConnection {
+    let client = redis::Client::open(format!("redis://{addr}")).unwrap();
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(BOUND));
+    client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
+}
+
+/// The answer of such a server to a command given as words.
+pub(crate) async fn ask<T: FromRedisValue>(addr: SocketAddr, words: &[&str]) -> T {
+    try_to(addr, words).await.unwrap()
+}
+
+/// The same, where it may be refused.
+pub(crate) async fn try_to<T: FromRedisValue>(addr: SocketAddr, words: &[&str]) -> RedisResult<T> {
+    let mut command = redis::cmd(words[0]);
+    for word in &words[1..] {
+        command.arg(word);
+    }
+    command.query_async(&mut connection(addr).await).await
+}
+
+/// Whether so many clients listen at such a server.
+pub(crate) async fn is_heard(addr: SocketAddr, clients: usize) -> bool {
+    ask::<Vec<String>>(addr, &["PUBSUB", "CHANNELS", "dlock:inbox:*"]).await.len() == clients
 }
 
 /// Tries until it holds.

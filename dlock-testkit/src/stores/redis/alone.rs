@@ -5,12 +5,12 @@ mod members;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
+use ::redis::Client;
 use async_trait::async_trait;
 
 use super::RedisSubject;
 use super::fleet::{Fleet, PASSWORD, RedisTopology, USER, add_user};
-use super::operator::run;
+use super::operator::order;
 use crate::servers::clock;
 use crate::{Deployment, Refusal, Starting, Subject, Trouble};
 
@@ -23,9 +23,9 @@ const TOO_MANY: &str = "9";
 struct RedisAlone {
     fleet: Fleet,
     subject: Arc<RedisSubject>,
-    /// To each server that keeps keys, connected before the trouble, which does not touch them
-    /// unless it ends the server.
-    operators: Vec<MultiplexedConnection>,
+    /// To connect to each server that keeps keys, with all rights. No connection is kept: a server
+    /// ends them when it is told to follow another.
+    operators: Vec<Client>,
     trouble: Trouble,
     /// Of the user whom clients are, where it matters.
     rules: Vec<String>,
@@ -48,7 +48,7 @@ pub(super) fn alone(topology: RedisTopology, trouble: Trouble) -> Option<Startin
 
 async fn start(topology: RedisTopology, trouble: Trouble) -> Box<dyn Deployment> {
     let fleet = Fleet::start(&topology, Some(trouble)).await;
-    let operators = fleet.operators().await;
+    let operators = fleet.operators();
     let rules = topology.rules();
     let url = match trouble {
         Trouble::Refusal(Refusal::Login | Refusal::Permission) => {
@@ -65,7 +65,7 @@ impl RedisAlone {
     /// On each server.
     async fn run(&self, words: &[&str]) {
         for operator in &self.operators {
-            run::<::redis::Value>(operator, words).await.expect("the server obeys its operator");
+            order::<::redis::Value>(operator, words).await.expect("the server obeys its operator");
         }
     }
 

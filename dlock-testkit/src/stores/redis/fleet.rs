@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use ::redis::Client;
-use ::redis::aio::MultiplexedConnection;
 
-use super::operator::{connect, run};
+use super::address::Address;
+use super::operator::order;
 use crate::Trouble;
 use crate::servers::{Node, Redis, RedisBuilder, RedisCluster, RedisProgram, RedisSentinel, Skip};
 
@@ -120,20 +120,17 @@ impl Fleet {
         }
     }
 
-    /// A connection with all rights to each server that keeps keys, in their order.
-    pub(super) async fn operators(&self) -> Vec<MultiplexedConnection> {
+    /// To connect to each server that keeps keys, in their order, with all rights.
+    pub(super) fn operators(&self) -> Vec<Client> {
         let urls: Vec<String> = match self {
-            // What stands between clients and the server does not stand in the operator's way.
             Self::One(server) => vec![server.operator_url()],
             _ => self.members().iter().map(|member| format!("redis://{}", member.addr())).collect(),
         };
-        let mut connections = Vec::new();
-        for url in urls {
-            let address = super::Address::read(&url).expect("a test server's url is good");
-            let client: Client = address.client(&address.places[0]).expect("a test server's url is good");
-            connections.push(connect(&client).await.expect("a server that serves takes a connection"));
-        }
-        connections
+        let client = |url: &String| {
+            let address = Address::read(url).expect("a test server's url is good");
+            address.client(&address.places[0]).expect("a test server's url is good")
+        };
+        urls.iter().map(client).collect()
     }
 
     /// Kills all servers.
@@ -190,11 +187,11 @@ impl Fleet {
 }
 
 /// Lets clients log in as [`USER`], at each of these servers.
-pub(super) async fn add_user(operators: &[MultiplexedConnection], rules: &[String]) {
+pub(super) async fn add_user(operators: &[Client], rules: &[String]) {
     let password = format!(">{PASSWORD}");
     let rules = rules.iter().map(String::as_str);
     let words: Vec<&str> = ["ACL", "SETUSER", USER, "reset", "on", &password].into_iter().chain(rules).collect();
     for operator in operators {
-        run::<()>(operator, &words).await.expect("the server obeys its operator");
+        order::<()>(operator, &words).await.expect("the server obeys its operator");
     }
 }

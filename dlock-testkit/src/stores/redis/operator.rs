@@ -110,6 +110,11 @@ pub(super) async fn run<T: FromRedisValue>(connection: &MultiplexedConnection, w
     command.query_async(&mut connection.clone()).await
 }
 
+/// Runs a command on a connection of its own.
+pub(super) async fn order<T: FromRedisValue>(client: &Client, words: &[&str]) -> RedisResult<T> {
+    run(&connect(client).await?, words).await
+}
+
 /// All keys that match, without holding up the server as KEYS does.
 pub(super) async fn keys(connection: &mut MultiplexedConnection, pattern: &str) -> RedisResult<Vec<Vec<u8>>> {
     let (mut keys, mut cursor) = (Vec::new(), 0_u64);

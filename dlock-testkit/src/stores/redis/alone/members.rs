@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{InfoDict, Value};
+use ::redis::{Client, InfoDict, Value};
 
 use super::RedisAlone;
 use crate::Trouble;
 use crate::servers::{Members, RedisSentinel};
 use crate::stores::redis::fleet::Fleet;
-use crate::stores::redis::operator::{keys, run};
+use crate::stores::redis::operator::{connect, keys, order};
 
 /// How long servers may take to agree, on a very busy machine.
 const BOUND: Duration = Duration::from_secs(60);
@@ -72,9 +71,9 @@ impl RedisAlone {
             return servers.wait_for_primary(None).await;
         }
         for (member, operator) in self.operators.iter().enumerate() {
-            let role: Vec<Value> = run(operator, &["ROLE"]).await.expect("the server obeys its operator");
+            let role: Vec<Value> = order(operator, &["ROLE"]).await.expect("the server obeys its operator");
             let leads = matches!(role.first(), Some(Value::BulkString(role)) if role == b"master");
-            if leads && !keys(&mut operator.clone(), "*:name:*").await.expect("the server obeys").is_empty() {
+            if leads && keeps_a_claim(operator).await {
                 return member;
             }
         }
@@ -125,10 +124,15 @@ fn replica_of(servers: &RedisSentinel, leader: usize) -> usize {
     (leader + 1) % servers.servers().len()
 }
 
+async fn keeps_a_claim(server: &Client) -> bool {
+    let mut connection = connect(server).await.expect("a server that serves takes a connection");
+    !keys(&mut connection, "*:name:*").await.expect("the server obeys").is_empty()
+}
+
 /// Replication is asynchronous: what a primary has not passed on when it ends is lost, as
 /// docs/guarantees.md says. That is not what members are taken away to show.
-async fn has_been_copied(primary: &MultiplexedConnection) -> bool {
-    let Ok(info) = run::<InfoDict>(primary, &["INFO", "replication"]).await else { return false };
+async fn has_been_copied(primary: &Client) -> bool {
+    let Ok(info) = order::<InfoDict>(primary, &["INFO", "replication"]).await else { return false };
     let Some(written) = info.get::<u64>("master_repl_offset") else { return false };
     let count: usize = info.get("connected_slaves").unwrap_or(0);
     let copied = |replica: usize| {
@@ -138,7 +142,7 @@ async fn has_been_copied(primary: &MultiplexedConnection) -> bool {
     count > 0 && (0..count).all(|replica| copied(replica).is_some_and(|copied| copied >= written))
 }
 
-async fn says(server: &MultiplexedConnection, command: &str, line: &str) -> bool {
+async fn says(server: &Client, command: &str, line: &str) -> bool {
     let words: Vec<&str> = command.split(' ').collect();
-    run::<String>(server, &words).await.is_ok_and(|answer| answer.lines().any(|other| other == line))
+    order::<String>(server, &words).await.is_ok_and(|answer| answer.lines().any(|other| other == line))
 }
