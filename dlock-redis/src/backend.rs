@@ -103,7 +103,7 @@ impl LockBackend for RedisBackend {
 
     async fn request(&self, claim: &Claim, queue: Queue) -> Result<Requested> {
         self.info.ttl.check(claim.ttl, self.info.scheme)?;
-        let asked = self.registry().begin(claim);
+        let asked = self.registry().begin(&claim.to_ref());
         let requested = self.requests.obtain(claim, queue, asked).await;
         let pushed = self.registry().end(claim.id);
         match (&requested, pushed) {
