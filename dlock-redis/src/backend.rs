@@ -115,7 +115,7 @@ impl LockBackend for RedisBackend {
 
     async fn request(&self, claim: &Claim, queue: Queue) -> Result<Requested> {
         self.info.ttl.check(claim.ttl, self.info.scheme)?;
-        let asked = self.registry().begin(claim);
+        let asked = self.registry().begin(&claim.to_ref());
         let mut requested = self.requests.obtain(claim, queue, asked).await;
         if let (Some(replicas), Ok(Requested::Held(..))) = (&self.replicas, &requested) {
             requested = replicas.prove(claim).await;

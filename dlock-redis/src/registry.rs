@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dlock_core::{Claim, ClaimId, ClaimRef, Clock, Event, Gone, Grant, Instant, Scope, Token};
+use dlock_core::{ClaimId, ClaimRef, Clock, Event, Gone, Grant, Instant, Scope, Token};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use tokio::sync::Notify;
 
@@ -78,11 +78,11 @@ impl Registry {
 
     /// A request for `claim` is about to be sent. What was known of a grant does not count any more:
     /// the claim may have lapsed since, and then the request puts it at the end of the line.
-    pub(crate) fn begin(&self, claim: &Claim) -> Asked {
+    pub(crate) fn begin(&self, claim: &ClaimRef) -> Asked {
         let mut state = self.lock();
         let asked = if state.claims.contains_key(&claim.id) { Asked::Again } else { Asked::First };
         let known = state.claims.entry(claim.id).or_insert_with(|| Known {
-            claim: claim.to_ref(),
+            claim: claim.clone(),
             requests: 0,
             grant: None,
             former: None,
@@ -103,6 +103,18 @@ impl Registry {
         let grant = known.grant;
         if known.requests == 0 && std::mem::take(&mut known.ended) {
             // It is not known whether that was before or after what the request found.
+            self.send(Event::Suspect(Scope::Claim(id)));
+        }
+        grant
+    }
+
+    /// The one request for a fresh claim has ended with this grant.
+    pub(crate) fn end_granted(&self, id: ClaimId, grant: Grant) -> Grant {
+        let mut state = self.lock();
+        let Some(known) = state.claims.get_mut(&id) else { return grant };
+        known.requests = known.requests.saturating_sub(1);
+        let grant = *known.grant.get_or_insert(grant);
+        if known.requests == 0 && std::mem::take(&mut known.ended) {
             self.send(Event::Suspect(Scope::Claim(id)));
         }
         grant

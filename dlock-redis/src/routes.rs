@@ -99,6 +99,11 @@ impl Routes {
         self.link.present_client()
     }
 
+    /// Which connection to that server is the present one.
+    pub(crate) fn present_generation(&self) -> Option<u64> {
+        self.link.present_generation()
+    }
+
     /// Until when a request that is made now may take.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.shared.timeout

@@ -6,6 +6,7 @@ mod acl;
 mod checks;
 mod connecting;
 mod damage;
+mod express;
 mod faults;
 mod history;
 mod model;
