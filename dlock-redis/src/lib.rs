@@ -46,6 +46,7 @@ mod link;
 mod lookout;
 mod native;
 mod registry;
+mod replicas;
 mod requests;
 mod routes;
 mod scripts;

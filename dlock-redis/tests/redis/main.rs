@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod model;
 mod queue;
+mod replicas;
 mod sentinel;
 mod soak;
 mod support;
