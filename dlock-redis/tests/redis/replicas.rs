@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dlock_core::{ErrorKind, Event, Gone, Landed, Queue, Renewal, Requested};
 use dlock_redis::RedisConfig;
-use dlock_testkit::servers::Redis;
+use dlock_testkit::servers::{Redis, RedisProgram, RedisSentinel};
 use futures::future::join_all;
 
 use crate::support::{Client, World, claim, eventually, exclusive};
@@ -151,4 +151,36 @@ async fn proving_outlives_the_scripts_and_the_connections() {
     client.hold(&third).await;
     client.release(&third).await;
     assert!(client.inspect("a").await.is_free());
+}
+
+#[tokio::test]
+async fn a_failover_keeps_what_all_replicas_acknowledged() {
+    if RedisProgram::Redis.installed().is_err() {
+        return;
+    }
+    let redis = RedisSentinel::start().await;
+    let config = |replicas| {
+        let config = RedisConfig::from_url(&redis.url()).unwrap().with_replicas(replicas);
+        config.with_request_timeout(Duration::from_secs(4))
+    };
+    let client = Client::connect(config(2)).await.unwrap();
+    let held = exclusive("a");
+    let grant = client.hold(&held).await;
+    redis.node(0).kill();
+    redis.wait_for_primary(Some(0)).await;
+    eventually("the new primary knows the grant", || async {
+        matches!(client.backend.renew(&[held.to_ref()]).await.remove(0), Ok(Renewal::Alive { grant: Some(same), .. })
+            if same == grant)
+    })
+    .await;
+    // Grants are proven by its replicas now, of which it has one.
+    let error = client.backend.request(&exclusive("b"), Queue::No).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let less = Client::connect(config(1)).await.unwrap();
+    let other = exclusive("b");
+    eventually("the other replica follows", || async {
+        matches!(less.backend.request(&other, Queue::No).await, Ok(Requested::Held(..)))
+    })
+    .await;
+    less.release(&other).await;
 }
