@@ -82,19 +82,18 @@ impl Client {
 
     /// Withdraws a held claim, and answers when that is confirmed. Dropped before, it is withdrawn all the same.
     pub(crate) async fn release(&self, claim: ClaimId) -> Result<()> {
-        let by_keeper = match self.take_out(claim) {
-            Some(fresh) => Returning::begin(self, fresh).await == Returned::ByKeeper,
-            None => true,
-        };
-        if by_keeper {
-            self.call(move |reply| Command::Release(claim, reply)).await?;
+        if let Some(fast) = self.fast()
+            && let Some(fresh) = fast.take_out(claim)
+            && Returning::begin(self, fast, fresh).await == Returned::Done
+        {
+            return Ok(());
         }
-        Ok(())
+        self.call(move |reply| Command::Release(claim, reply)).await.map(|_| ())
     }
 
     /// Withdraws a held claim in the background.
     pub(crate) fn release_later(&self, claim: ClaimId) {
-        match self.take_out(claim) {
+        match self.fast().and_then(|fast| fast.take_out(claim)) {
             Some(fresh) => self.withdraw(fresh),
             None => drop(self.call(move |reply| Command::Release(claim, reply))),
         }
@@ -126,10 +125,6 @@ impl Client {
 
     pub(crate) fn require_mode(&self, mode: Mode) -> Result<()> {
         self.info.capabilities.require(Capability::for_mode(mode), self.info.scheme)
-    }
-
-    fn take_out(&self, claim: ClaimId) -> Option<Fresh> {
-        self.fast()?.take_out(claim)
     }
 
     pub(crate) fn downgrade(&self, claim: ClaimId) -> impl Future<Output = Result<()>> + use<> {

@@ -154,6 +154,15 @@ impl RedisConfig {
     }
 
     /// Hands a grant out only when so many replicas have acknowledged it; none by default.
+    ///
+    /// Where too few do within half the request timeout, or half the ttl if that is less, the claim
+    /// is withdrawn; the acquire tries again and ends with an `Unavailable` error that says how many
+    /// did. A lock then costs one more request and the way to the replicas.
+    ///
+    /// A lock is not lost by a failover to a replica that has acknowledged it. A failover may still
+    /// choose one that has not, unless all had to: with `n` replicas asked for, any `n` of more. And
+    /// what happens after the grant, renewals and releases, is not waited for: a replica may know
+    /// an earlier deadline, or a lock that was released since, which then lapses with its ttl.
     #[must_use]
     pub fn with_replicas(mut self, replicas: u32) -> Self {
         self.replicas = replicas;
@@ -162,6 +171,10 @@ impl RedisConfig {
 
     pub(crate) fn request_timeout(&self) -> Duration {
         self.request_timeout
+    }
+
+    pub(crate) fn replicas(&self) -> u32 {
+        self.replicas
     }
 
     pub(crate) fn servers(&self) -> &Servers {
@@ -275,10 +288,6 @@ impl RedisConfig {
 impl Connect for RedisConfig {
     async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>> {
         self.check()?;
-        if self.replicas > 0 {
-            let text = "acknowledgements of replicas are not supported yet: leave out replicas";
-            return Err(Error::new(ErrorKind::Unsupported, text));
-        }
         Ok(Arc::new(RedisBackend::connect(&self, &context).await?))
     }
 }

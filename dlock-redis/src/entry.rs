@@ -1,5 +1,7 @@
 //! The stored form of a claim: a short header that the scripts read, then what only people read.
 
+use std::borrow::Cow;
+use std::io::Write;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -53,21 +55,26 @@ impl Entry {
 }
 
 /// What a fresh claim is stored as; `inbox` is where its owner listens.
-pub(crate) fn to_text(claim: &Claim, inbox: &str) -> String {
+pub(crate) fn to_text(claim: &Claim, inbox: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(LIKELY_LENGTH);
     let (id, mode, ttl) = (claim.id, mode_to_text(claim.mode), millis(claim.ttl));
-    let record = serde_json::to_string(&claim.metadata).expect("metadata has only string keys");
-    format!("{FORMAT} {id} {mode} {ttl} {inbox} - - - {record}")
+    write!(text, "{FORMAT} {id} {mode} {ttl} {inbox} - - - ").expect("memory takes what is written");
+    serde_json::to_writer(&mut text, &claim.metadata).expect("metadata has only string keys");
+    text
 }
+
+/// Of an entry with short labels and host names: one that is longer costs another allocation.
+const LIKELY_LENGTH: usize = 256;
 
 pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(crate) fn mode_to_text(mode: Mode) -> String {
+pub(crate) fn mode_to_text(mode: Mode) -> Cow<'static, str> {
     match mode {
-        Mode::Exclusive => "x".to_owned(),
-        Mode::Shared => "s".to_owned(),
-        Mode::Permit { limit } => format!("p{limit}"),
+        Mode::Exclusive => Cow::Borrowed("x"),
+        Mode::Shared => Cow::Borrowed("s"),
+        Mode::Permit { limit } => Cow::Owned(format!("p{limit}")),
     }
 }
 
@@ -121,7 +128,7 @@ mod tests {
             ttl: Duration::from_millis(1500),
             metadata: Metadata::of_this_process("lábel with spaces"),
         };
-        let entry = Entry::parse(to_text(&claim, "00ff").as_bytes()).unwrap();
+        let entry = Entry::parse(&to_text(&claim, "00ff")).unwrap();
         let (id, mode, ttl, metadata) = (claim.id, claim.mode, claim.ttl, claim.metadata.clone());
         let expected = Entry { id, mode, ttl, inbox: "00ff".to_owned(), token: None, metadata };
         assert_eq!(entry, expected);

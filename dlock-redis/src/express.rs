@@ -1,19 +1,18 @@
 //! The fast path: a connection of the callers' own, on their runtime.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dlock_core::{Claim, ClaimRef, Error, ErrorKind, FastAnswer, FastPath, Grant, Landed, Life, Result, Withdrawn};
 use futures::FutureExt;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisResult};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, RedisFuture, RedisResult};
 use tokio::runtime::{Handle, Id};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::error::{classify, timed_out};
 use crate::native::{self, Released, Taken};
-use crate::registry::Asked;
 use crate::requests::Requests;
 
 /// Takes and gives back free names on a connection that lives on the caller's runtime: a request by
@@ -45,8 +44,9 @@ struct Line {
     connection: MultiplexedConnection,
     sent: AtomicU64,
     answered: AtomicU64,
-    /// Set when it is given up: whoever waits for an answer on it ends.
-    cut: watch::Sender<bool>,
+    /// Rung when it is given up: whoever waits for an answer on it ends.
+    cut: Notify,
+    is_cut: AtomicBool,
 }
 
 /// A connection is worth it to a client that has asked so often.
@@ -87,34 +87,36 @@ impl FastPath for Express {
         let line = self.line()?;
         let bucket = requests.shared.keys.bucket(&claim.name);
         let before = requests.shared.tokens.lifted(bucket)?;
-        let (inner, claim) = (self.inner.clone(), claim.clone());
+        let pipeline = native::taking(&requests.shared, claim, before);
+        let (inner, claim) = (self.inner.clone(), claim.to_ref());
         let taking = async move {
             let Requests { shared, clock, contention, .. } = &*inner.requests;
-            if shared.registry.begin(&claim) == Asked::Again {
-                return Ok(None);
-            }
+            let registry = &shared.registry;
+            registry.begin(&claim);
             let sent_at = clock.now();
             let mut connection = line.connection.clone();
-            let taken = inner.send(&line, native::take(shared, &mut connection, &claim, before)).await;
-            let held = match taken {
-                Ok(Taken::Held(token)) => {
-                    let grant = shared.registry.granted(claim.id, Grant { token, predecessor: None });
-                    Ok(Some((grant, Life::new(sent_at, claim.ttl))))
-                }
-                // It takes the lift, for which the keeper asks again.
-                Ok(Taken::HeldWithoutToken) => Err(without_token()),
+            let replies = inner.send(&line, connection.req_packed_commands(&pipeline, 0, 2)).await;
+            let taken = replies.and_then(|replies| native::taken(shared, bucket, before, replies).map_err(classify));
+            if let Ok(Taken::Held(token)) = taken {
+                let grant = registry.end_granted(claim.id, Grant { token, predecessor: None });
+                return Ok(Some((grant, Life::new(sent_at, claim.ttl))));
+            }
+            registry.end(claim.id);
+            match taken {
                 Ok(Taken::No) => {
+                    registry.forget(claim.id);
                     contention.met(&claim.name);
                     Ok(None)
                 }
-                Err(error) => Err(error),
-            };
-            shared.registry.end(claim.id);
-            let is_left = held.as_ref().is_err_and(|error| error.landed() == Landed::Maybe);
-            if !is_left && !matches!(held, Ok(Some(_))) {
-                shared.registry.forget(claim.id);
+                // It takes a lift, for which the keeper asks again.
+                Ok(_) => Err(without_token()),
+                Err(error) => {
+                    if error.landed() == Landed::No {
+                        registry.forget(claim.id);
+                    }
+                    Err(error)
+                }
             }
-            held
         };
         Some(taking.boxed())
     }
@@ -124,12 +126,14 @@ impl FastPath for Express {
             return None;
         }
         let line = self.line()?;
+        let command = native::giving_back(&self.inner.requests.shared, claim);
         let (inner, claim) = (self.inner.clone(), claim.clone());
         let giving = async move {
             let Requests { shared, contention, .. } = &*inner.requests;
             shared.registry.forget(claim.id);
             let mut connection = line.connection.clone();
-            match inner.send(&line, native::release(shared, &mut connection, &claim)).await? {
+            let answer = inner.send(&line, connection.req_packed_command(&command)).await?;
+            match native::released(answer).map_err(classify)? {
                 Released::Removed => Ok(Some(Withdrawn::Removed)),
                 Released::Absent => Ok(Some(Withdrawn::Absent)),
                 Released::Queue => {
@@ -146,14 +150,15 @@ impl Express {
     /// The line of the runtime that this is called on; makes one in the background if it is missed often.
     fn line(&self) -> Option<Arc<Line>> {
         let runtime = Handle::try_current().ok()?;
-        let (generation, client) = self.inner.requests.routes.present_client()?;
+        let present = self.inner.requests.routes.present_generation()?;
         let mut state = self.inner.lock();
-        let fits = |line: &&Arc<Line>| line.runtime == runtime.id() && line.generation == generation;
+        let fits = |line: &&Arc<Line>| line.runtime == runtime.id() && line.generation == present;
         if let Some(line) = state.line.as_ref().filter(fits) {
             return Some(line.clone());
         }
         state.missed += 1;
         if state.missed >= BUSY && !state.is_connecting {
+            let (generation, client) = self.inner.requests.routes.present_client()?;
             state.missed = 0;
             state.is_connecting = true;
             let inner = Arc::downgrade(&self.inner);
@@ -174,13 +179,16 @@ impl Express {
 
 impl Inner {
     /// Waits for an answer, or for the line to be given up.
-    async fn send<T>(&self, line: &Arc<Line>, request: impl Future<Output = RedisResult<T>>) -> Result<T> {
+    async fn send<T>(&self, line: &Arc<Line>, request: RedisFuture<'_, T>) -> Result<T> {
         line.sent.fetch_add(1, Ordering::AcqRel);
-        let mut cut = line.cut.subscribe();
+        let cut = line.cut.notified();
+        if line.is_cut.load(Ordering::Acquire) {
+            return Err(timed_out(&self.requests.shared.place).with_landed(Landed::No));
+        }
         let answer = tokio::select! {
             biased;
             answer = request => answer,
-            _ = cut.wait_for(|cut| *cut) => return Err(timed_out(&self.requests.shared.place)),
+            () = cut => return Err(timed_out(&self.requests.shared.place)),
         };
         line.answered.fetch_add(1, Ordering::AcqRel);
         answer.map_err(|error| {
@@ -196,7 +204,8 @@ impl Inner {
         if state.line.as_ref().is_some_and(|present| Arc::ptr_eq(present, line)) {
             state.line = None;
         }
-        line.cut.send_replace(true);
+        line.is_cut.store(true, Ordering::Release);
+        line.cut.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,7 +216,7 @@ impl Inner {
 impl Line {
     fn new(runtime: Id, generation: u64, connection: MultiplexedConnection) -> Self {
         let (sent, answered) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { runtime, generation, connection, sent, answered, cut: watch::Sender::new(false) }
+        Self { runtime, generation, connection, sent, answered, cut: Notify::new(), is_cut: AtomicBool::new(false) }
     }
 }
 

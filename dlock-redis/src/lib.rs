@@ -1,8 +1,8 @@
 //! The Redis and Valkey backend of dlock.
 //!
-//! One server, 7.0 or later, over plain TCP. Claims are granted in arrival order by the server's
-//! own scripts and pushed to the client that waits; nobody polls. An uncontended lock costs two
-//! requests, a contended one two requests and a push.
+//! Redis 7.0 or later, or Valkey. Claims are granted in arrival order by the server's own scripts
+//! and pushed to the client that waits; nobody polls. An uncontended lock costs two requests, a
+//! contended one two requests and a push.
 //!
 //! # What it relies on
 //! - The server's wall clock: a claim's time runs by it. A step forward by a claim's ttl frees the
@@ -32,6 +32,27 @@
 //! Add `+select` where the URL names a database, `+wait` where it asks for `replicas`, and
 //! `+config|get` for checks that `INFO` does not suffice for. `+info` can be left out: locks work
 //! without, but a server that can lose them is not noticed. Connecting fails with what is missing.
+//! Rights that are taken away later are missed by the requests that need them, which end with
+//! `Denied`; a script that is stopped half way can leave a name damaged.
+//!
+//! # What it looks at
+//! Connecting fails where locks cannot work: before Redis 7.0, on a read-only replica, on a server
+//! of another kind than the URL says, for a user without the rights above. What can lose locks is
+//! logged, once for each server: as a warning where it happens without a fault of the machine
+//! (keys are evicted, nothing is on disk, too few replicas are connected), as information where it
+//! takes one (snapshots only, an append-only file that is not synced at each write). What this
+//! user may not see is named.
+//!
+//! # TLS
+//! The feature `tls` is for `rediss://`. The server's certificate must be for the host in the URL,
+//! and signed by an authority of the system or in the `ca-file`; `cert-file` and `key-file` are
+//! shown to a server that asks for them. The files are PEM and are read when connecting first. The
+//! cryptography is what the process has chosen as the default of `rustls` by then; where it has
+//! chosen nothing, `ring` becomes that default. So an application that installs another provider
+//! does it before it connects.
+//!
+//! # Replicas
+//! With [`RedisConfig::with_replicas`] a grant is handed out once so many replicas have it.
 
 mod backend;
 mod cluster;
@@ -47,6 +68,7 @@ mod link;
 mod lookout;
 mod native;
 mod registry;
+mod replicas;
 mod requests;
 mod routes;
 mod scripts;

@@ -146,6 +146,14 @@ impl Link {
         }
     }
 
+    /// Which connection is the present one.
+    pub(crate) fn present_generation(&self) -> Option<u64> {
+        match &*self.end.state.borrow() {
+            State::Up(live) => Some(live.generation),
+            State::Down | State::Closed => None,
+        }
+    }
+
     /// Ends the connection for good.
     pub(crate) fn close(&self) {
         if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {

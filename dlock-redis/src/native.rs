@@ -1,10 +1,10 @@
 //! The commands for a name that nobody else claims: they cost the server less than the scripts.
 
 use dlock_core::{Claim, ClaimRef, Token};
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
 use crate::entry;
+use crate::keys::Bucket;
 use crate::shared::Shared;
 
 /// What came of taking a name.
@@ -27,19 +27,35 @@ pub(crate) enum Released {
     Queue,
 }
 
-/// Takes the name of a claim, whose bucket is lifted; `before` is the bucket's highest token.
-pub(crate) async fn take(
-    shared: &Shared,
-    connection: &mut MultiplexedConnection,
-    claim: &Claim,
-    before: Token,
-) -> RedisResult<Taken> {
+/// The commands that take a name of a bucket that is lifted; `before` is the bucket's highest token.
+///
+/// Commands are made with room for their arguments: a busy client spends its time in allocations.
+pub(crate) fn taking(shared: &Shared, claim: &Claim, before: Token) -> Pipeline {
     let (key, entry) = (shared.keys.main(&claim.name), entry::to_text(claim, &shared.inbox));
-    let bucket = shared.keys.bucket(&claim.name);
+    let mut set = Cmd::with_capacity(6, SHORT + key.len() + entry.len());
+    set.arg("SET").arg(key).arg(entry).arg("NX").arg("PX").arg(entry::millis(claim.ttl));
+    let tokens = shared.keys.tokens(shared.keys.bucket(&claim.name));
+    let mut mint = Cmd::with_capacity(4, SHORT + tokens.len());
+    mint.arg("HINCRBY").arg(tokens).arg(entry::epoch_to_text(before.epoch)).arg(1);
     let mut pipeline = Pipeline::with_capacity(2);
-    pipeline.cmd("SET").arg(key).arg(entry).arg("NX").arg("PX").arg(entry::millis(claim.ttl));
-    pipeline.cmd("HINCRBY").arg(shared.keys.tokens(bucket)).arg(entry::epoch_to_text(before.epoch)).arg(1);
-    let replies = connection.send_packed_commands(&pipeline, 0, 2).await?;
+    pipeline.add_command(set).add_command(mint).ignore_errors();
+    pipeline
+}
+
+/// The command that gives a name back, to a server that knows the script.
+pub(crate) fn giving_back(shared: &Shared, claim: &ClaimRef) -> Cmd {
+    let key = shared.keys.main(&claim.name);
+    let hash = shared.scripts.release.get_hash();
+    let mut release = Cmd::with_capacity(5, SHORT + hash.len() + key.len());
+    release.arg("EVALSHA").arg(hash).arg(1).arg(key).arg(claim.id.to_string());
+    release
+}
+
+/// Enough for the words of a command besides its longer arguments.
+const SHORT: usize = 48;
+
+/// What the server's answer to [`taking`] means.
+pub(crate) fn taken(shared: &Shared, bucket: Bucket, before: Token, replies: Vec<Value>) -> RedisResult<Taken> {
     let [set, value]: [Value; 2] = replies.try_into().map_err(|_| strange())?;
     match set {
         Value::Nil => return Ok(Taken::No),
@@ -58,18 +74,13 @@ pub(crate) async fn take(
     })
 }
 
-/// Gives a name back that its claim has for itself.
-pub(crate) async fn release(
-    shared: &Shared,
-    connection: &mut MultiplexedConnection,
-    claim: &ClaimRef,
-) -> RedisResult<Released> {
-    let mut call = shared.scripts.release.key(shared.keys.main(&claim.name));
-    let answer: String = call.arg(claim.id.to_string()).invoke_async(connection).await?;
-    match answer.as_str() {
-        "removed" => Ok(Released::Removed),
-        "absent" => Ok(Released::Absent),
-        "queue" => Ok(Released::Queue),
+/// What the server's answer to [`giving_back`] means.
+pub(crate) fn released(answer: Value) -> RedisResult<Released> {
+    match answer {
+        Value::BulkString(word) if word == b"removed" => Ok(Released::Removed),
+        Value::BulkString(word) if word == b"absent" => Ok(Released::Absent),
+        Value::BulkString(word) if word == b"queue" => Ok(Released::Queue),
+        Value::ServerError(error) => Err(error.into()),
         _ => Err(strange()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dlock_core::{Claim, ClaimId, ClaimRef, Clock, Event, Gone, Grant, Instant, Scope, Token};
+use dlock_core::{ClaimId, ClaimRef, Clock, Event, Gone, Grant, Instant, Scope, Token};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use tokio::sync::Notify;
 
@@ -15,6 +15,8 @@ use crate::inbox::{Line, lines};
 pub(crate) struct Registry {
     state: Mutex<State>,
     events: UnboundedSender<Event>,
+    /// Where grants go that are to be proven before anybody is told.
+    unproven: Option<UnboundedSender<Unproven>>,
     /// Rung when an earlier look is wanted than the looking task knows of.
     sooner: Notify,
     clock: Clock,
@@ -35,9 +37,17 @@ struct Known {
     grant: Option<Grant>,
     /// The token of a grant that a repeated request has put into question.
     former: Option<Token>,
+    /// A grant was pushed, and is being proven.
+    proving: bool,
     /// Its end was pushed while a request for it was under way.
     ended: bool,
     look: Option<Instant>,
+}
+
+/// A claim that holds, as the server says; whether it would after a failover is not known.
+#[derive(Clone, Debug)]
+pub(crate) struct Unproven {
+    pub(crate) claim: ClaimRef,
 }
 
 /// Whether a claim was requested before.
@@ -51,7 +61,14 @@ impl Registry {
     pub(crate) fn new(clock: Clock) -> Self {
         let (events, receiver) = unbounded();
         let state = State { receiver: Some(receiver), ..State::default() };
-        Self { state: Mutex::new(state), events, sooner: Notify::new(), clock }
+        Self { state: Mutex::new(state), events, unproven: None, sooner: Notify::new(), clock }
+    }
+
+    /// One that tells of no grant that was not asked for before [`Registry::proven`] is called. Answers
+    /// what is to be proven.
+    pub(crate) fn with_proofs(clock: Clock) -> (Self, UnboundedReceiver<Unproven>) {
+        let (unproven, receiver) = unbounded();
+        (Self { unproven: Some(unproven), ..Self::new(clock) }, receiver)
     }
 
     /// The stream of events, once.
@@ -61,14 +78,15 @@ impl Registry {
 
     /// A request for `claim` is about to be sent. What was known of a grant does not count any more:
     /// the claim may have lapsed since, and then the request puts it at the end of the line.
-    pub(crate) fn begin(&self, claim: &Claim) -> Asked {
+    pub(crate) fn begin(&self, claim: &ClaimRef) -> Asked {
         let mut state = self.lock();
         let asked = if state.claims.contains_key(&claim.id) { Asked::Again } else { Asked::First };
         let known = state.claims.entry(claim.id).or_insert_with(|| Known {
-            claim: claim.to_ref(),
+            claim: claim.clone(),
             requests: 0,
             grant: None,
             former: None,
+            proving: false,
             ended: false,
             look: None,
         });
@@ -85,6 +103,18 @@ impl Registry {
         let grant = known.grant;
         if known.requests == 0 && std::mem::take(&mut known.ended) {
             // It is not known whether that was before or after what the request found.
+            self.send(Event::Suspect(Scope::Claim(id)));
+        }
+        grant
+    }
+
+    /// The one request for a fresh claim has ended with this grant.
+    pub(crate) fn end_granted(&self, id: ClaimId, grant: Grant) -> Grant {
+        let mut state = self.lock();
+        let Some(known) = state.claims.get_mut(&id) else { return grant };
+        known.requests = known.requests.saturating_sub(1);
+        let grant = *known.grant.get_or_insert(grant);
+        if known.requests == 0 && std::mem::take(&mut known.ended) {
             self.send(Event::Suspect(Scope::Claim(id)));
         }
         grant
@@ -159,11 +189,41 @@ impl Registry {
         }
     }
 
+    /// The claim holds, as a renewal found. Answers the grant, unless it is to be proven before.
+    pub(crate) fn found_granted(&self, id: ClaimId, grant: Grant) -> Option<Grant> {
+        let is_news = self.lock().claims.get(&id).is_some_and(|known| known.grant.is_none());
+        if is_news && self.unproven.is_some() {
+            self.tell_granted(id, grant);
+            return None;
+        }
+        Some(self.granted(id, grant))
+    }
+
     /// The claim holds, as nobody asked.
     pub(crate) fn tell_granted(&self, id: ClaimId, grant: Grant) {
         let mut state = self.lock();
         state.cancel_look(id);
         let Some(known) = state.claims.get_mut(&id) else { return };
+        match &self.unproven {
+            Some(unproven) if known.grant.is_none() && !known.proving => {
+                known.proving = true;
+                // Nobody listens once the backend has closed.
+                let _ = unproven.unbounded_send(Unproven { claim: known.claim.clone() });
+            }
+            Some(_) => {}
+            None => self.tell(known, id, grant),
+        }
+    }
+
+    /// A grant that was pushed is one to tell of.
+    pub(crate) fn proven(&self, id: ClaimId, grant: Grant) {
+        if let Some(known) = self.lock().claims.get_mut(&id) {
+            known.proving = false;
+            self.tell(known, id, grant);
+        }
+    }
+
+    fn tell(&self, known: &mut Known, id: ClaimId, grant: Grant) {
         if known.grant.is_none() {
             known.grant = Some(grant);
             if known.requests == 0 {

@@ -69,11 +69,12 @@ impl Requests {
     /// Removes a claim, and grants to those behind it.
     pub(crate) async fn remove(&self, claim: &ClaimRef, why: Why) -> Result<Withdrawn> {
         if why != Why::Break && !self.contention.is_on(&claim.name) {
-            let shared = &self.shared;
-            let bucket = shared.keys.bucket(&claim.name);
-            let released = self
-                .routes
-                .change(bucket, |mut connection| async move { native::release(shared, &mut connection, claim).await });
+            let mut call = self.shared.scripts.release.key(self.shared.keys.main(&claim.name));
+            call.arg(claim.id.to_string());
+            let (call, bucket) = (&call, self.shared.keys.bucket(&claim.name));
+            let released = self.routes.change(bucket, |mut connection| async move {
+                native::released(call.invoke_async(&mut connection).await?)
+            });
             match released.await? {
                 Released::Removed => return Ok(Withdrawn::Removed),
                 Released::Absent => return Ok(Withdrawn::Absent),
@@ -119,7 +120,9 @@ impl Requests {
         let taken = self.routes.change(bucket, |mut connection| async move {
             // `change` has lifted it; a connection that was lost since makes this request fail too.
             let before = shared.tokens.highest(bucket).unwrap_or(Token { epoch: 0, value: 0 });
-            native::take(shared, &mut connection, claim, before).await
+            let taking = native::taking(shared, claim, before);
+            let replies = connection.send_packed_commands(&taking, 0, 2).await?;
+            native::taken(shared, bucket, before, replies)
         });
         match taken.await? {
             Taken::Held(token) => Ok(Some(token)),

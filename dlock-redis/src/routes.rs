@@ -120,6 +120,14 @@ impl Routes {
         }
     }
 
+    /// Which connection to that server is the present one.
+    pub(crate) fn present_generation(&self) -> Option<u64> {
+        match &self.way {
+            Way::One(link) | Way::Primary(link) => link.present_generation(),
+            Way::Cluster(_) => None,
+        }
+    }
+
     /// Until when a request that is made now may take.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.shared.timeout

@@ -49,3 +49,11 @@ pub(crate) async fn on_redis(url: &str) -> Vec<Arc<dyn Contender>> {
         Arc::new(Dlock::connect(url).await),
     ]
 }
+
+/// The version of a dependency that this repository has chosen.
+fn version(package: &str) -> String {
+    let lock = include_str!("../../../Cargo.lock");
+    let named = lock.lines().skip_while(|line| *line != format!("name = {package:?}")).nth(1);
+    let version = named.and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+    version.expect("the package is in the lock file").to_owned()
+}

@@ -42,7 +42,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = hand_over::play_role().or_else(waiting::play_role) {
+    if let Some(code) = hand_over::play_role().or_else(waiting::play_role).or_else(ten_thousand::play_role) {
         return code;
     }
     let options = Options::parse();

@@ -8,7 +8,7 @@ use futures::FutureExt;
 
 use super::{Fast, Kept, Taking};
 use crate::client::{Client, Start};
-use crate::keeper::guarded;
+use crate::keeper::unpanicked;
 use crate::lease::Cell;
 use crate::{Grant, Life, Result};
 
@@ -30,7 +30,7 @@ impl<'a> Asking<'a> {
         }
         let Some(taking) = fast.ask(&start) else { return Err(start) };
         start.attempt.set_claim(start.claim.id);
-        Ok(Self { client, fast, under_way: Some((start, guarded(taking).boxed())) })
+        Ok(Self { client, fast, under_way: Some((start, taking)) })
     }
 
     fn settle(&self, start: Box<Start>, answer: Result<Option<(Grant, Life)>>) {
@@ -71,7 +71,12 @@ impl Future for Asking<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Some((_, taking)) = &mut self.under_way else { return Poll::Ready(()) };
-        let Poll::Ready(answer) = taking.as_mut().poll(context) else { return Poll::Pending };
+        let polled = unpanicked(|| Ok(taking.as_mut().poll(context)));
+        let answer = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(answer)) => answer,
+            Err(panicked) => Err(panicked),
+        };
         if let Some((start, _)) = self.under_way.take() {
             self.settle(start, answer);
         }

@@ -3,9 +3,9 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt;
 
-use super::Fresh;
+use super::{Fast, Fresh};
 use crate::client::Client;
-use crate::keeper::guarded;
+use crate::keeper::unpanicked;
 use crate::{FastAnswer, Withdrawn};
 
 /// A caller's own attempt to give back a claim that is not in the keeper's care. It answers whether
@@ -25,11 +25,11 @@ pub(crate) enum Returned {
 }
 
 impl<'a> Returning<'a> {
-    pub(crate) fn begin(client: &'a Client, fresh: Fresh) -> Self {
+    pub(crate) fn begin(client: &'a Client, fast: &Fast, fresh: Fresh) -> Self {
         let claim = fresh.start.claim.to_ref();
-        let giving = client.fast().filter(|_| fresh.cell.is_held()).and_then(|fast| fast.path.give_back(&claim));
+        let giving = fresh.cell.is_held().then(|| fast.path.give_back(&claim)).flatten();
         let giving = giving.unwrap_or_else(|| std::future::ready(Ok(None)).boxed());
-        Self { client, under_way: Some((fresh, guarded(giving).boxed())) }
+        Self { client, under_way: Some((fresh, giving)) }
     }
 }
 
@@ -38,8 +38,11 @@ impl Future for Returning<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Returned> {
         let Some((_, giving)) = &mut self.under_way else { return Poll::Ready(Returned::Done) };
-        let Poll::Ready(answer) = giving.as_mut().poll(context) else { return Poll::Pending };
-        if matches!(answer, Ok(Some(_))) {
+        let polled = unpanicked(|| Ok(giving.as_mut().poll(context)));
+        if matches!(polled, Ok(Poll::Pending)) {
+            return Poll::Pending;
+        }
+        if matches!(polled, Ok(Poll::Ready(Ok(Some(_))))) {
             self.under_way = None;
             return Poll::Ready(Returned::Done);
         }

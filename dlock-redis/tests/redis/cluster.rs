@@ -8,7 +8,8 @@ use dlock_testkit::servers::{Redis, RedisCluster, RedisProgram};
 
 use crate::support::{Client, ask, connection, eventually, exclusive, is_heard, try_to};
 
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// Long enough for a busy machine to connect in.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `None` where no server can be had; that was printed then.
 async fn start() -> Option<RedisCluster> {

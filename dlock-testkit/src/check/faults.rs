@@ -23,7 +23,7 @@ pub struct FaultRow {
     pub tokens: usize,
     /// Overlaps that are not excused.
     pub overlaps: usize,
-    /// Overlaps that are.
+    /// Overlaps that are, and grants that were told after the next.
     pub excused: usize,
     /// From the end of a fault to the first hold of a name that began after it, for every name that
     /// it could hit.
@@ -64,7 +64,7 @@ pub(super) fn rows(history: &History, found: &[Violation]) -> Vec<FaultRow> {
         let row = rows.entry(kind(history, violation.at)).or_default();
         match (violation.breach, &violation.excused_by) {
             (Breach::Overlap, None) => row.overlaps += 1,
-            (Breach::Overlap, Some(_)) => row.excused += 1,
+            (Breach::Overlap | Breach::Inversion, Some(_)) => row.excused += 1,
             (breach, _) if breach.is_of_the_fence() => row.fenced += 1,
             (breach, None) if breach.is_of_tokens() => row.tokens += 1,
             _ => {}

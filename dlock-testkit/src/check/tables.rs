@@ -50,7 +50,7 @@ fn run(store: &str, report: &Report) -> Vec<String> {
         report.count(Breach::is_of_the_fence),
         report.count(Breach::is_of_tokens),
         report.count(|breach| breach == Breach::Overlap),
-        report.excused_overlaps(),
+        report.excused_of_exclusion(),
         report.epochs.len(),
     ];
     let known = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());

@@ -148,11 +148,24 @@ fn inversions(history: &History, name: &str, given: &[Given<'_>], found: &mut Ve
                 );
                 let span = (later.hold.since, later.hold.since);
                 let ops = [before.op, later.op];
-                found.push(Violation::new(history, Breach::Inversion, span, Some(name), &ops, message));
+                found.push(Violation {
+                    excused_by: told_late(history, name, given, later).map(|fault| fault.info.clone()),
+                    ..Violation::new(history, Breach::Inversion, span, Some(name), &ops, message)
+                });
             }
             _ => {
                 highest.insert(later.token.epoch, later);
             }
         }
     }
+}
+
+/// The fault that excuses a lower token, if there is one: whoever has it asked before any hold with a
+/// higher token began, so that it may have been granted first and told last, and its claim may have
+/// ended in between, because exclusion was not promised all that time.
+fn told_late<'h>(history: &'h History, name: &str, given: &[Given<'_>], later: &Given<'_>) -> Option<&'h Fault> {
+    let is_higher = |other: &&Given<'_>| other.token.epoch == later.token.epoch && other.token > later.token;
+    let first = given.iter().find(is_higher)?.hold.since;
+    let is_waived = |fault: &&Fault| [first, later.hold.since].iter().all(|at| fault.breaks_exclusion(name, *at));
+    (later.op.invoked <= first).then(|| history.faults.iter().rfind(is_waived)).flatten()
 }

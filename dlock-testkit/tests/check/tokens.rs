@@ -4,7 +4,7 @@ use dlock_core::Token;
 use dlock_testkit::check::Breach;
 use dlock_testkit::history::FaultInfo;
 
-use crate::script::{Script, breaches, fault, token};
+use crate::script::{MS, Script, breaches, fault, token};
 
 #[test]
 fn a_lower_token_of_a_later_hold_is_caught() {
@@ -96,7 +96,7 @@ fn a_fault_that_takes_history_excuses_one_new_epoch_of_each_name_that_it_could_h
     };
     let report = changed(flush(0, None)).report();
     assert!(report.is_sound(), "{report}");
-    assert_eq!((report.epochs.len(), report.excused.len(), report.excused_overlaps()), (2, 2, 0));
+    assert_eq!((report.epochs.len(), report.excused.len(), report.excused_of_exclusion()), (2, 2, 0));
     assert_eq!(report.excused[0].excused_by, Some(flush(0, None)));
     assert!(report.rows.iter().all(|row| row.tokens == 0), "an excused change is no inversion");
 
@@ -139,4 +139,31 @@ fn an_inversion_within_an_epoch_is_none_of_the_faults_that_take_history() {
     let script = Script::complete().hold("w1", 1, "a", (10, 20), 5).fault((22, 28), flush(0, None));
     assert_eq!(script.clone().hold("w2", 1, "a", (30, 40), 4).breaches(), [Breach::Inversion]);
     assert_eq!(script.hold("w2", 1, "a", (30, 40), 5).breaches(), [Breach::Duplicate]);
+}
+
+#[test]
+fn a_grant_is_told_after_the_next_one_only_where_exclusion_is_not_promised() {
+    let step = FaultInfo { breaks_exclusion_for: Some(10 * MS), ..fault(0, "step clock") };
+    // Both asked before either was told.
+    let asked = |at| {
+        let script = Script::complete().invoke(10, "w2", 1, "a").granted(30, "w2", 1, token(6), Some(32));
+        script
+            .lost(33, "w2", 1, 32)
+            .invoke(at, "w1", 1, "a")
+            .granted(40, "w1", 1, token(5), Some(50))
+            .lost(51, "w1", 1, 50)
+    };
+    let excused = asked(20).fault((25, 45), step.clone()).report();
+    assert!(excused.is_sound(), "{excused}");
+    assert_eq!((excused.excused.len(), excused.excused_of_exclusion()), (1, 1));
+    assert_eq!(asked(20).fault((25, 30), step.clone()).report().violations.len(), 0, "within 10 ms after its end");
+    for (script, why) in [
+        (asked(20), "no fault"),
+        (asked(20).fault((25, 45), fault(0, "stop server")), "exclusion is promised"),
+        (asked(20).fault((31, 45), step.clone()), "the higher one was told before it"),
+        (asked(20).fault((15, 25), step.clone()), "the lower one was told when it was promised again"),
+        (asked(31).fault((25, 45), step), "it asked after the higher one was told: the order is wrong"),
+    ] {
+        assert_eq!(script.breaches(), [Breach::Inversion], "{why}");
+    }
 }

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use distributed_lock_core::{DistributedLock as _, LockHandle, LockProvider};
 use distributed_lock_redis::RedisLockProvider;
 
-use super::{Contender, Meanwhile, POLL, TTL};
+use super::{Contender, Meanwhile, POLL, TTL, version};
 
 /// The Redis part of the crate `distributed-lock`.
 pub(crate) struct DistributedLock {
@@ -19,7 +19,7 @@ impl DistributedLock {
 #[async_trait]
 impl Contender for DistributedLock {
     fn label(&self) -> String {
-        "`distributed-lock`".into()
+        format!("`distributed-lock` {}", version("distributed-lock-redis"))
     }
 
     async fn turn(&self, _task: usize, name: &str, meanwhile: Meanwhile<'_>) {

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use rslock::LockManager;
 
-use super::{Contender, Meanwhile, TTL};
+use super::{Contender, Meanwhile, TTL, version};
 
 /// The crate `rslock`, with its defaults: who finds a name taken comes again after up to 200 ms.
 pub(crate) struct Rslock {
@@ -17,7 +17,7 @@ impl Rslock {
 #[async_trait]
 impl Contender for Rslock {
     fn label(&self) -> String {
-        "`rslock`".into()
+        format!("`rslock` {}", version("rslock"))
     }
 
     async fn turn(&self, _task: usize, name: &str, meanwhile: Meanwhile<'_>) {

@@ -15,14 +15,13 @@ pub(super) struct Diallers {
     last: Mutex<Option<Snapshot>>,
 }
 
-/// All connections of this machine at one moment. The kernel takes milliseconds to print them, so
-/// all who ask at the same time share one.
+/// What members have dialled, at one moment. The kernel takes milliseconds to print all connections of
+/// this machine, so all who ask at the same time share one.
 #[derive(Debug)]
 struct Snapshot {
     begun: Instant,
-    tables: String,
-    /// Which member has which socket open.
-    sockets: HashMap<String, usize>,
+    /// The member by the two ends of a connection, its own first.
+    members: HashMap<(String, String), usize>,
 }
 
 impl Diallers {
@@ -38,17 +37,21 @@ impl Diallers {
             Some(snapshot) => last.insert(snapshot),
             None => last.insert(Snapshot::take(&self.nodes)),
         };
-        snapshot.sockets.get(socket_inode(&snapshot.tables, from, to)?).copied()
+        snapshot.members.get(&(in_table(from)?, in_table(to)?)).copied()
     }
 }
 
 impl Snapshot {
     fn take(nodes: &[Arc<Node>]) -> Self {
         let begun = Instant::now();
-        let tables = tables();
         let sockets = nodes.iter().enumerate().filter_map(|(member, node)| Some((member, node.running_pid()?)));
         let sockets = sockets.flat_map(|(member, pid)| sockets_of(pid).into_iter().map(move |inode| (inode, member)));
-        Self { begun, tables, sockets: sockets.collect() }
+        let sockets: HashMap<String, usize> = sockets.collect();
+        let member = |line| {
+            let (ends, inode) = connection_in(line)?;
+            Some((ends, *sockets.get(inode)?))
+        };
+        Self { begun, members: tables().lines().filter_map(member).collect() }
     }
 }
 
@@ -57,25 +60,31 @@ fn tables() -> String {
     ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default()).concat()
 }
 
-/// The socket that is bound to `local` and connected to `remote`.
-fn socket_inode(tables: &str, local: SocketAddr, remote: SocketAddr) -> Option<&str> {
-    tables.lines().find_map(|line| inode_in(line, local, remote))
+/// The ends of the connection in one line of the kernel's table, the local one first, and the inode of
+/// its socket (proc_net(5)). Most lines of a busy machine are of connections that have ended: they are
+/// not read to their end.
+fn connection_in(line: &str) -> Option<((String, String), &str)> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+    if state == TIME_WAIT {
+        return None;
+    }
+    // A socket that its process has closed has none.
+    let inode = fields.nth(5).filter(|inode| *inode != "0")?;
+    Some(((tail(local)?, tail(remote)?), inode))
 }
 
-/// The inode in one line of the kernel's table (proc_net(5)), if it is that of this connection.
-fn inode_in(line: &str, local: SocketAddr, remote: SocketAddr) -> Option<&str> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let is = |field: usize, addr| fields.get(field)?.ends_with(&in_table(addr)?).then_some(());
-    is(1, local)?;
-    is(2, remote)?;
-    // A socket that its process has closed has none.
-    fields.get(9).copied().filter(|inode| *inode != "0")
-}
+const TIME_WAIT: &str = "06";
 
 /// Addresses are in the byte order of the machine, and end alike in the tables for IPv4 and IPv6.
 fn in_table(addr: SocketAddr) -> Option<String> {
     let SocketAddr::V4(addr) = addr else { return None };
     Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(addr.ip().octets()), addr.port()))
+}
+
+/// What an address ends with.
+fn tail(field: &str) -> Option<String> {
+    Some(field.get(field.len().checked_sub("0100007F:1F90".len())?..)?.to_owned())
 }
 
 /// The inodes of the sockets that a process has open.
@@ -94,29 +103,37 @@ mod tests {
 
     use super::*;
 
+    /// The inode of the socket that is bound to `local` and connected to `remote`.
+    fn inode(tables: &str, local: SocketAddr, remote: SocketAddr) -> Option<&str> {
+        let wanted = (in_table(local)?, in_table(remote)?);
+        tables.lines().filter_map(connection_in).find_map(|(ends, inode)| (ends == wanted).then_some(inode))
+    }
+
     #[test]
     fn the_dialling_end_of_a_connection_is_found() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (from, to) = (dialled.local_addr().unwrap(), dialled.peer_addr().unwrap());
         let tables = tables();
-        let inode = socket_inode(&tables, from, to).expect("the kernel knows the connection");
-        assert!(sockets_of(std::process::id()).iter().any(|socket| socket == inode));
-        assert_ne!(socket_inode(&tables, to, from), Some(inode), "the accepting end is another socket");
+        let found = inode(&tables, from, to).expect("the kernel knows the connection");
+        assert!(sockets_of(std::process::id()).iter().any(|socket| socket == found));
+        assert_ne!(inode(&tables, to, from), Some(found), "the accepting end is another socket");
     }
 
     #[test]
     fn lines_of_the_kernels_table_are_read() {
-        let rest = "01 00000000:00000000 00:00000000 00000000     0        0 4242 1 0000000000000000 20 4 0 10 -1";
-        let line = |prefix: &str| format!(" 1: {prefix}0100007F:1F90 {prefix}0100007F:0050 {rest}");
+        let rest = "00000000:00000000 00:00000000 00000000     0        0 4242 1 0000000000000000 20 4 0 10 -1";
+        let line = |prefix: &str, state| format!(" 1: {prefix}0100007F:1F90 {prefix}0100007F:0050 {state} {rest}");
         let addr = |ip: [u8; 4], port: u16| SocketAddr::from((ip, port));
         let (local, remote) = (addr([127, 0, 0, 1], 8080), addr([127, 0, 0, 1], 80));
         if cfg!(target_endian = "little") {
-            assert_eq!(inode_in(&line(""), local, remote), Some("4242"));
-            assert_eq!(inode_in(&line("0000000000000000FFFF0000"), local, remote), Some("4242"));
-            assert_eq!(inode_in(&line(""), remote, local), None);
-            assert_eq!(inode_in(&line(""), addr([127, 0, 0, 2], 8080), remote), None);
+            for prefix in ["", "0000000000000000FFFF0000"] {
+                assert_eq!(inode(&line(prefix, "01"), local, remote), Some("4242"));
+                assert_eq!(inode(&line(prefix, "06"), local, remote), None, "it has ended");
+            }
+            assert_eq!(inode(&line("", "01"), remote, local), None);
+            assert_eq!(inode(&line("", "01"), addr([127, 0, 0, 2], 8080), remote), None);
         }
-        assert_eq!(inode_in("  sl  local_address rem_address   st tx_queue rx_queue", local, remote), None);
+        assert_eq!(connection_in("  sl  local_address rem_address   st tx_queue rx_queue"), None);
     }
 }

@@ -168,9 +168,10 @@ impl Target for ClusterTarget {
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        // A replica that is promoted without its primary need not have what that acknowledged last.
+        // A replica that is promoted without its primary need not have what that acknowledged last. If
+        // it lacks tokens that were given, they begin anew.
         let loses_writes = [STOP_PRIMARY, KILL_PRIMARY, ISOLATE_PRIMARY]
-            .map(|name| Kind::new(name, Aim::Servers).breaking_exclusion());
+            .map(|name| Kind::new(name, Aim::Servers).breaking_exclusion().taking_history());
         let loses_nothing = [
             Kind::new(FAIL_OVER, Aim::Servers),
             Kind::new(MOVE_SLOT, Aim::ServersOnce),
