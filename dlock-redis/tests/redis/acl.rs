@@ -6,8 +6,9 @@ use dlock_core::{
     ErrorKind, Landed, Mode, NamePrefix, Namespace, Page, Queue, Renewal, Requested, Result, Why, Withdrawn,
 };
 use dlock_redis::{RedisConfig, acl_rules};
+use dlock_testkit::servers::{RedisProgram, RedisSentinel};
 
-use crate::support::{Client, LONG, World, claim, eventually, exclusive};
+use crate::support::{Client, LONG, World, ask, claim, eventually, exclusive};
 
 const USER: &str = "locks";
 
@@ -143,4 +144,39 @@ async fn a_right_that_is_taken_away_is_missed_by_the_request_that_needs_it() {
     world.run::<()>(&["ACL", "SETUSER", USER, "~dlock:*"]).await;
     eventually("it may renew again", || async { client.backend.renew(&[held.to_ref()]).await[0].is_ok() }).await;
     client.release(&held).await;
+}
+
+#[tokio::test]
+async fn more_is_needed_where_replicas_acknowledge() {
+    let Some(world) = World::start().await else { return };
+    let rules = rules();
+    grant(&world, &rules.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let error = Client::connect(login(&world).with_replicas(1)).await.err().expect("it lacks a right");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().ends_with(&format!("ACL SETUSER {USER} +wait")), "{error}");
+    world.run::<()>(&["ACL", "SETUSER", USER, "+wait"]).await;
+    Client::connect(login(&world).with_replicas(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_of_sentinels_needs_little() {
+    if RedisProgram::Redis.installed().is_err() {
+        return;
+    }
+    let redis = RedisSentinel::start().await;
+    let rules = "resetchannels &+switch-master -@all +sentinel|master +sentinel|get-master-addr-by-name +subscribe";
+    for sentinel in redis.sentinels() {
+        let words: Vec<&str> = ["ACL", "SETUSER", "watcher", "on", ">pw"].into_iter().chain(rules.split(' ')).collect();
+        ask::<()>(redis.addr(sentinel), &words).await;
+    }
+    let config = RedisConfig::from_url(&redis.url()).unwrap().with_sentinel_login("watcher", "pw");
+    let client = Client::connect(config).await.unwrap();
+    client.hold(&exclusive("a")).await;
+    for sentinel in redis.sentinels() {
+        eventually("it is listened to", || async {
+            let clients: String = ask(redis.addr(sentinel), &["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+            clients.contains("user=watcher")
+        })
+        .await;
+    }
 }
