@@ -273,7 +273,9 @@ impl RedisConfig {
     fn open(&self, addr: ConnectionAddr, login: &Login, database: u16) -> Result<Client> {
         // Pushes on the connection that carries the requests need RESP3. The library leaves Nagle's
         // algorithm on, which would hold small requests back.
+        // A user of few rights may not name its library, and servers write down what they refuse (ACL LOG).
         let settings = RedisConnectionInfo::default().set_db(database.into()).set_protocol(ProtocolVersion::RESP3);
+        let settings = settings.set_skip_set_lib_name();
         let info = addr.into_connection_info().map_err(classify_connecting)?;
         let info =
             info.set_redis_settings(login.put_on(settings)).set_tcp_settings(TcpSettings::default().set_nodelay(true));
