@@ -128,6 +128,12 @@ impl Routes {
         }
     }
 
+    /// To connect to the server that keeps the bucket, beside the connection to it that there is.
+    pub(crate) async fn client_of(&self, bucket: Bucket) -> Result<Client> {
+        let (_, live) = self.present(bucket, self.deadline()).await?;
+        Ok(live.server().client.clone())
+    }
+
     /// Until when a request that is made now may take.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.shared.timeout
