@@ -41,7 +41,7 @@ pub(crate) struct RedisBackend {
 
 impl RedisBackend {
     pub(crate) async fn connect(config: &RedisConfig, context: &ConnectContext) -> Result<Self> {
-        let keys = Keyspace::new(&context.namespace, 1);
+        let keys = Keyspace::new(&context.namespace, config.buckets());
         let clock = context.clock.clone();
         let (registry, unproven) = match config.replicas() {
             0 => (Registry::new(clock.clone()), None),

@@ -23,6 +23,7 @@ use self::tls::TlsFiles;
 use self::url::Kind;
 use crate::backend::RedisBackend;
 use crate::error::classify_connecting;
+use crate::keys::Bucket;
 use crate::server::Topology;
 
 /// How to reach Redis (7.0 or later) or Valkey: one server, a primary that Sentinel watches over,
@@ -185,12 +186,22 @@ impl RedisConfig {
         self.login.user()
     }
 
+    /// The nodes of a cluster that are known from the start.
+    pub(crate) fn nodes(&self) -> &[Address] {
+        if let Servers::Cluster(nodes) = &self.servers { nodes } else { &[] }
+    }
+
     pub(crate) fn topology(&self) -> Topology {
         match &self.servers {
             Servers::Single(_) | Servers::Unix(_) => Topology::Single,
             Servers::Sentinel { .. } => Topology::Sentinel,
             Servers::Cluster(_) => Topology::Cluster,
         }
+    }
+
+    /// Into how many buckets names are sorted.
+    pub(crate) fn buckets(&self) -> u16 {
+        if let Servers::Cluster(_) = &self.servers { Bucket::IN_CLUSTER } else { 1 }
     }
 
     /// The servers, for messages.
@@ -262,7 +273,9 @@ impl RedisConfig {
     fn open(&self, addr: ConnectionAddr, login: &Login, database: u16) -> Result<Client> {
         // Pushes on the connection that carries the requests need RESP3. The library leaves Nagle's
         // algorithm on, which would hold small requests back.
+        // A user of few rights may not name its library, and servers write down what they refuse (ACL LOG).
         let settings = RedisConnectionInfo::default().set_db(database.into()).set_protocol(ProtocolVersion::RESP3);
+        let settings = settings.set_skip_set_lib_name();
         let info = addr.into_connection_info().map_err(classify_connecting)?;
         let info =
             info.set_redis_settings(login.put_on(settings)).set_tcp_settings(TcpSettings::default().set_nodelay(true));

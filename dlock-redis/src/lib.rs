@@ -29,8 +29,10 @@
 //! +hdel +hlen +zadd +zcard +zrange +zrangebyscore +zrank +zrem +zscore
 //! ```
 //!
-//! Add `+select` where the URL names a database, `+wait` where it asks for `replicas`, and
-//! `+config|get` for checks that `INFO` does not suffice for. `+info` can be left out: locks work
+//! Add `+select` where the URL names a database, `+wait` where it asks for `replicas`, for a cluster
+//! `+cluster|slots +cluster|info +asking`, and `+config|get` for checks that `INFO` does not suffice for.
+//! A user of sentinels needs `resetchannels &+switch-master -@all +sentinel|master
+//! +sentinel|get-master-addr-by-name +subscribe` there. `+info` can be left out: locks work
 //! without, but a server that can lose them is not noticed. Connecting fails with what is missing.
 //! Rights that are taken away later are missed by the requests that need them, which end with
 //! `Denied`; a script that is stopped half way can leave a name damaged.
@@ -55,6 +57,7 @@
 //! With [`RedisConfig::with_replicas`] a grant is handed out once so many replicas have it.
 
 mod backend;
+mod cluster;
 mod config;
 mod contention;
 mod entry;
@@ -74,6 +77,7 @@ mod scripts;
 mod sentinel;
 mod server;
 mod shared;
+mod slot;
 mod source;
 mod survey;
 mod tokens;

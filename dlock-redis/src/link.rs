@@ -77,6 +77,12 @@ impl Link {
         }
     }
 
+    /// Begins to connect.
+    pub(crate) fn begin(source: Source, shared: Arc<Shared>) -> Self {
+        let (broken, breaks) = mpsc::unbounded_channel();
+        Self::kept(Arc::new(End::new(source, shared)), broken, breaks)
+    }
+
     /// The present connection; waits for one until the deadline if need be.
     pub(crate) async fn present(&self, deadline: Instant) -> Result<Live> {
         if let State::Up(live) = &*self.end.state.borrow() {
@@ -122,6 +128,14 @@ impl Link {
     pub(crate) fn break_off(&self, live: &Live) {
         // The keeper is gone only after `close`.
         let _ = self.broken.send(live.generation);
+    }
+
+    /// The present connection, if there is one.
+    pub(crate) fn live(&self) -> Option<Live> {
+        match &*self.end.state.borrow() {
+            State::Up(live) => Some(live.clone()),
+            State::Down | State::Closed => None,
+        }
     }
 
     /// The server that it is connected to now, and which connection that is; for another connection beside it.
@@ -248,6 +262,7 @@ async fn keep(end: Arc<End>, broken: mpsc::UnboundedSender<u64>, mut breaks: mps
         if let Some(live) = present {
             end.lost(&live, &mut breaks).await;
             end.state.send_replace(State::Down);
+            end.source.troubled();
             // What was pushed from here on is lost: let the keeper know now, and again once it can ask.
             end.shared.registry.suspect_all();
             delay = FIRST_DELAY;
@@ -262,6 +277,7 @@ async fn keep(end: Arc<End>, broken: mpsc::UnboundedSender<u64>, mut breaks: mps
             Err(error) => {
                 tracing::debug!(redis = %end.shared.place, %error, "cannot reconnect yet");
                 end.set_trouble(Some(error));
+                end.source.troubled();
                 tokio::time::sleep(delay).await;
                 delay = (delay * 2).min(LAST_DELAY);
             }
@@ -273,8 +289,19 @@ fn is_passing(error: &Error) -> bool {
     error.kind() == ErrorKind::Unavailable
 }
 
-fn closed() -> Error {
+/// What is answered once the backend is closed.
+pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the redis backend is closed")
+}
+
+impl Live {
+    pub(crate) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
 }
 
 impl std::fmt::Debug for Live {

@@ -55,7 +55,7 @@ struct Proof {
 
 impl Replicas {
     /// How many request timeouts a proof may take, and the withdrawal of what is not proven.
-    pub(crate) const TIMEOUTS: u32 = 6;
+    pub(crate) const TIMEOUTS: u32 = 7;
 
     /// Proves grants that were pushed, too.
     pub(crate) fn start(requests: Arc<Requests>, unproven: UnboundedReceiver<Unproven>) -> Self {
@@ -111,13 +111,12 @@ async fn prove_pushed(proving: Arc<Proving>, mut unproven: UnboundedReceiver<Unp
 
 impl Proving {
     async fn acknowledged(&self, claim: &ClaimRef) -> Result<Proof> {
-        let Some((_, client)) = self.requests.routes.present_client() else {
-            return Err(unavailable("the connection to redis was lost before replicas could acknowledge".to_owned()));
-        };
+        let bucket = self.requests.shared.keys.bucket(&claim.name);
+        let client = self.requests.routes.client_of(bucket).await?;
         let (answer, answered) = oneshot::channel();
         self.order(client, Order { claim: claim.clone(), answer });
         // The batch that is under way may take two; then come the renewal and the wait.
-        let bound = self.requests.shared.timeout * (Replicas::TIMEOUTS - 2);
+        let bound = self.requests.shared.timeout * (Replicas::TIMEOUTS - 3);
         match timeout(bound, answered).await {
             Ok(Ok(proof)) => proof,
             Ok(Err(_)) => Err(Error::new(ErrorKind::Closed, "the redis backend is closed")),

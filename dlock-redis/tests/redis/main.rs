@@ -4,6 +4,7 @@
 
 mod acl;
 mod checks;
+mod cluster;
 mod connecting;
 mod damage;
 mod express;

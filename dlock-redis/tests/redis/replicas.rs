@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dlock_core::{ErrorKind, Event, Gone, Landed, Queue, Renewal, Requested};
 use dlock_redis::RedisConfig;
-use dlock_testkit::servers::{Redis, RedisProgram, RedisSentinel};
+use dlock_testkit::servers::{Redis, RedisCluster, RedisProgram, RedisSentinel};
 use futures::future::join_all;
 
 use crate::support::{Client, World, claim, eventually, exclusive};
@@ -183,4 +183,23 @@ async fn a_failover_keeps_what_all_replicas_acknowledged() {
     })
     .await;
     less.release(&other).await;
+}
+
+#[tokio::test]
+async fn each_node_of_a_cluster_has_replicas_of_its_own() {
+    if RedisProgram::Redis.installed().is_err() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let config = |replicas| {
+        let config = RedisConfig::from_url(&cluster.url()).unwrap().with_replicas(replicas);
+        config.with_request_timeout(Duration::from_secs(6))
+    };
+    let client = Client::connect(config(1)).await.unwrap();
+    let claims: Vec<_> = (0..30).map(|at| exclusive(&format!("n/{at}"))).collect();
+    join_all(claims.iter().map(|claim| client.hold(claim))).await;
+    join_all(claims.iter().map(|claim| client.release(claim))).await;
+    let more = Client::connect(config(2)).await.unwrap();
+    let error = more.backend.request(&exclusive("a"), Queue::No).await.unwrap_err();
+    assert!(error.to_string().contains("1 of 2 replicas acknowledged"), "{error}");
 }

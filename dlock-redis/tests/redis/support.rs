@@ -133,6 +133,17 @@ impl Client {
         }
     }
 
+    /// As [`Client::granted`], where the end of the claim's place before may be told first.
+    pub(crate) async fn granted_anew(&mut self, claim: &Claim) -> Grant {
+        loop {
+            match self.news().await {
+                Event::Granted(id, grant) if id == claim.id => return grant,
+                Event::Gone(id, Gone::Absent) if id == claim.id => {}
+                other => panic!("not the grant of {}: {other:?}", claim.id),
+            }
+        }
+    }
+
     pub(crate) async fn gone(&mut self, claim: &Claim) {
         assert_eq!(self.news().await, Event::Gone(claim.id, Gone::Absent));
     }
