@@ -106,3 +106,8 @@ fn redis_stands_a_server_that_forgets() {
 fn redis_stands_failovers_under_sentinel() {
     stands("redis-sentinel", "fail over,kill primary,isolate primary,kill sentinel,flush");
 }
+
+#[test]
+fn redis_stands_failovers_and_moves_of_a_cluster() {
+    stands("redis-cluster", "fail over,kill primary,isolate primary,move slot,flush");
+}
