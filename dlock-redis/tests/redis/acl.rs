@@ -1,12 +1,13 @@
 //! The least rights that a user needs.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dlock_core::{
     ErrorKind, Landed, Mode, NamePrefix, Namespace, Page, Queue, Renewal, Requested, Result, Why, Withdrawn,
 };
 use dlock_redis::{RedisConfig, acl_rules};
-use dlock_testkit::servers::{Redis, RedisProgram, RedisSentinel};
+use dlock_testkit::servers::{Redis, RedisCluster, RedisProgram, RedisSentinel};
 
 use crate::support::{Client, LONG, World, ask, claim, eventually, exclusive};
 
@@ -193,5 +194,42 @@ async fn a_user_of_sentinels_needs_little() {
             clients.contains("user=watcher")
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn more_is_needed_in_a_cluster() {
+    if RedisProgram::Redis.installed().is_err() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let url = cluster.url();
+    let nodes = url.split_once("://").unwrap().1.split(',');
+    let nodes: Vec<SocketAddr> = nodes.map(|node| node.parse().unwrap()).collect();
+    let rules = rules();
+    let more = ["+cluster|slots", "+cluster|info", "+asking"];
+    let set_up = ["ACL", "SETUSER", USER, "on", ">pw"].into_iter().chain(rules.iter().map(String::as_str)).chain(more);
+    let set_up: Vec<&str> = set_up.collect();
+    let tell = |words: Vec<&str>| {
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        let nodes = nodes.clone();
+        async move {
+            for node in nodes {
+                ask::<()>(node, &words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            }
+        }
+    };
+    tell(set_up).await;
+    let login = || RedisConfig::from_url(&url).unwrap().with_login(USER, "pw");
+    let client = Client::connect(login()).await.unwrap();
+    let held = exclusive("a");
+    client.hold(&held).await;
+    client.release(&held).await;
+    for right in more {
+        let (taken, given) = (right.replace('+', "-"), right);
+        tell(vec!["ACL", "SETUSER", USER, &taken]).await;
+        let error = Client::connect(login()).await.err().unwrap_or_else(|| panic!("connected with {taken}"));
+        assert_eq!(error.kind(), ErrorKind::Denied, "{taken}: {error}");
+        tell(vec!["ACL", "SETUSER", USER, given]).await;
     }
 }
