@@ -4,6 +4,20 @@
 //! and pushed to the client that waits; nobody polls. An uncontended lock costs two requests, a
 //! contended one two requests and a push.
 //!
+//! # Where it works
+//! - On one server, at a port or at a socket of its machine.
+//! - Under Sentinel: on the primary that the sentinels name. All of them are listened to, and
+//!   answers carry the number of the failover: so a client leaves a primary as soon as one sentinel
+//!   knows of its successor, also while the old one still answers, and is not led back to it by a
+//!   sentinel that is behind. What a replica had not received when it was promoted is lost.
+//! - On a cluster: names are sorted into 256 buckets, each in one hash slot, so that all masters
+//!   share the load. Requests follow a slot that moves and a replica that takes over. While the keys of
+//!   a slot are on their way from one node to another, names in it may be refused as `Unavailable`,
+//!   and nothing changes: its scripts need all keys of a name on one node.
+//!
+//! Names are never shared by two of these: a cluster keeps them under other keys than one server.
+//! With sentinels and clusters, clients connect to the addresses that those announce.
+//!
 //! # What it relies on
 //! - The server's wall clock: a claim's time runs by it. A step forward by a claim's ttl frees the
 //!   claim while its holder still believes in it, a step back keeps a dead holder's claim longer.
@@ -14,8 +28,8 @@
 //!   [`TokenGuarantee::BestEffort`](dlock_core::TokenGuarantee).
 //!
 //! # What it stores
-//! Under `<namespace>:{0}:` there are `name:<name>`, and while somebody waits `order:<name>` and
-//! `due:<name>`, all gone after the last release; and for the namespace, `tokens`.
+//! Under `<namespace>:{0}:`, in a cluster `<namespace>:{0}:` to `<namespace>:{255}:`, there are `name:<name>`, and while somebody waits `order:<name>` and
+//! `due:<name>`, all gone after the last release; and for good `tokens`.
 //! Messages go to channels `<namespace>:inbox:<random>`.
 //!
 //! # What it may do
@@ -46,8 +60,8 @@
 //! user may not see is named.
 //!
 //! # TLS
-//! The feature `tls` is for `rediss://`. The server's certificate must be for the host in the URL,
-//! and signed by an authority of the system or in the `ca-file`; `cert-file` and `key-file` are
+//! The feature `tls` is for `rediss://`. The server's certificate must be for the host in the URL, or
+//! for that which sentinels or a cluster announce, and signed by an authority of the system or in the `ca-file`; `cert-file` and `key-file` are
 //! shown to a server that asks for them. The files are PEM and are read when connecting first. The
 //! cryptography is what the process has chosen as the default of `rustls` by then; where it has
 //! chosen nothing, `ring` becomes that default. So an application that installs another provider

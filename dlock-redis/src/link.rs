@@ -69,10 +69,7 @@ impl Link {
                 Err(error) if end.source.may_change() && is_passing(&error) && Instant::now() < deadline => {
                     tokio::time::sleep(FIRST_DELAY * 5).await;
                 }
-                Err(error) => {
-                    end.source.close();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -172,6 +169,12 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.source.close();
     }
 }
 
