@@ -1,5 +1,7 @@
 //! Claims that callers take by themselves: when the keeper comes to know of them, and who cleans up.
 
+#![expect(clippy::unwrap_used, reason = "the whole crate is tests, their helpers too")]
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -110,7 +112,8 @@ async fn an_attempt_that_is_never_polled_again_does_not_keep_a_client_open() {
     let locks = connect(Memory::on(&store).over(network), Duration::from_millis(500)).await;
     let lock = locks.lock("a").unwrap();
     let mut forgotten = pin!(lock.acquire());
-    poll_fn(|context| Poll::Ready(assert!(forgotten.as_mut().poll(context).is_pending()))).await;
+    let is_pending = poll_fn(|context| Poll::Ready(forgotten.as_mut().poll(context).is_pending())).await;
+    assert!(is_pending);
     timeout(BOUND, locks.close()).await.expect("it is closed when the claim has surely lapsed").unwrap();
     assert_eq!(forgotten.await.unwrap_err().kind(), ErrorKind::Closed);
 }

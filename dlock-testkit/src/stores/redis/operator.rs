@@ -200,9 +200,9 @@ mod tests {
     #[tokio::test]
     async fn it_logs_in_on_a_socket_and_by_tls() {
         let Ok(()) = RedisProgram::Redis.installed() else { return };
-        let mut builders = vec![Redis::builder().on_unix_socket()];
+        let builders = [Redis::builder().on_unix_socket()].into_iter();
         #[cfg(feature = "tls")]
-        builders.extend([Redis::builder().with_tls(), Redis::builder().with_tls_both_ways()]);
+        let builders = builders.chain([Redis::builder().with_tls(), Redis::builder().with_tls_both_ways()]);
         for builder in builders {
             let server = builder.with_password("secret").with_user("locks", "pw", ["~*"]).start().await;
             let user = &primaries_at(&server.url()).await[0];
