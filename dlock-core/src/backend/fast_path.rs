@@ -26,7 +26,8 @@ pub trait FastPath: Debug + Send + Sync + 'static {
     ///
     /// The future answers `None` when the claim is not held and nothing of it is left on the service;
     /// an error says by [`Error::landed`](crate::Error::landed) whether the claim may have been
-    /// registered. The keeper then requests the claim.
+    /// registered, or may be within [`BackendInfo::request_timeout`](super::BackendInfo). The keeper
+    /// then requests the claim.
     fn take(&self, claim: &Claim) -> Option<FastAnswer<(Grant, Life)>>;
 
     /// Gives back what [`FastPath::take`] took. `None` when that is not to be tried now.

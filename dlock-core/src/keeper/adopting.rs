@@ -85,7 +85,10 @@ impl Keeper {
         entry.busy = false;
         entry.last_touched = self.clock.now();
         if let Err(error) = answer {
-            entry.in_doubt |= error.landed() == Landed::Maybe;
+            if error.landed() == Landed::Maybe {
+                entry.in_doubt = true;
+                entry.strayed_at = Some(entry.last_touched);
+            }
             entry.attempt.set_last_error(Some(error));
         }
         match entry.phase {
