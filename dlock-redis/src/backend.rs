@@ -166,6 +166,7 @@ impl LockBackend for RedisBackend {
     async fn close(&self) -> Result<()> {
         self.lookout.abort();
         self.watch.abort();
+        self.express.close();
         self.requests.routes.close();
         Ok(())
     }
@@ -175,6 +176,7 @@ impl Drop for RedisBackend {
     fn drop(&mut self) {
         self.lookout.abort();
         self.watch.abort();
+        self.express.close();
         self.requests.routes.close();
     }
 }
