@@ -141,7 +141,10 @@ impl FastPath for Express {
                     Ok(None)
                 }
                 // It takes a lift, for which the keeper asks again.
-                Ok(_) => Err(without_token()),
+                Ok(_) => {
+                    shared.tokens.doubt(bucket);
+                    Err(without_token())
+                }
                 Err(error) => {
                     if error.landed() == Landed::No {
                         registry.forget(claim.id);

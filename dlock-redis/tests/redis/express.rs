@@ -96,6 +96,12 @@ async fn forgotten_scripts_and_a_lost_history_are_got_over() {
     let after = guard.token().unwrap();
     assert_ne!(after.epoch, before.epoch);
     guard.release().await.unwrap();
+    cycle(&locks, "a").await;
+    world.run::<()>(&["CONFIG", "RESETSTAT"]).await;
+    for _ in 0..20 {
+        cycle(&locks, "a").await;
+    }
+    assert_eq!((world.calls("set").await, world.calls("evalsha").await), (20, 20), "all of them go the fast way again");
     assert_eq!(world.keys().await, ["dlock:{0}:tokens"]);
 }
 
