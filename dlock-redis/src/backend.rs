@@ -20,6 +20,7 @@ use crate::express::Express;
 use crate::keys::Keyspace;
 use crate::lookout::{Renew, Standing, ask, keep_looking};
 use crate::registry::{Asked, Registry};
+use crate::replicas::Replicas;
 use crate::requests::Requests;
 use crate::routes::Routes;
 use crate::scripts::Scripts;
@@ -34,28 +35,39 @@ pub(crate) struct RedisBackend {
     lookout: JoinHandle<()>,
     express: Express,
     watch: JoinHandle<()>,
+    /// `None` where none must acknowledge anything.
+    replicas: Option<Replicas>,
 }
 
 impl RedisBackend {
     pub(crate) async fn connect(config: &RedisConfig, context: &ConnectContext) -> Result<Self> {
-        let keys = Keyspace::new(&context.namespace, 1);
+        let keys = Keyspace::new(&context.namespace, config.buckets());
+        let clock = context.clock.clone();
+        let (registry, unproven) = match config.replicas() {
+            0 => (Registry::new(clock.clone()), None),
+            _ => {
+                let (registry, unproven) = Registry::with_proofs(clock.clone());
+                (registry, Some(unproven))
+            }
+        };
         let shared = Arc::new(Shared {
             place: config.place(),
             timeout: config.request_timeout(),
-            check: ServerCheck::new(config.topology(), 0, &context.namespace, config.user()),
+            check: ServerCheck::new(config.topology(), config.replicas(), &context.namespace, config.user()),
+            replicas: config.replicas(),
             inbox: format!("{}:inbox:{}", context.namespace, &ClaimId::random().to_string()[..INBOX_DIGITS]),
             scripts: Scripts::new(),
             tokens: Tokens::new(keys.buckets().count()),
             keys,
-            registry: Arc::new(Registry::new(context.clock.clone())),
+            registry: Arc::new(registry),
         });
         let routes = Routes::open(config, shared.clone()).await?;
-        let clock = context.clock.clone();
         let contention = Contention::new(clock.clone());
         let requests = Arc::new(Requests { shared, routes, clock, contention });
         let lookout = tokio::spawn(keep_looking(requests.clone()));
         let express = Express::new(requests.clone());
         let watch = tokio::spawn(express.clone().watch());
+        let replicas = unproven.map(|unproven| Replicas::start(requests.clone(), unproven));
         let info = BackendInfo {
             scheme: "redis",
             capabilities: Capabilities::of(&CAPABILITIES),
@@ -63,11 +75,11 @@ impl RedisBackend {
             grace: Duration::from_secs(1),
             tokens: TokenGuarantee::BestEffort,
             // A request may take the native way, find the name taken, and go on to the script.
-            request_timeout: config.request_timeout() * 3,
+            request_timeout: config.request_timeout() * if replicas.is_some() { 3 + Replicas::TIMEOUTS } else { 3 },
             // A push is lost only with its connection, which is then rebuilt and everything renewed.
             missed_event_bound: config.request_timeout() + Duration::from_secs(1),
         };
-        Ok(Self { info, requests, lookout, express, watch })
+        Ok(Self { info, requests, lookout, express, watch, replicas })
     }
 
     fn registry(&self) -> &Registry {
@@ -79,7 +91,7 @@ impl RedisBackend {
         let registry = self.registry();
         match standing {
             Standing::Held(grant) => {
-                let grant = Some(registry.granted(claim.id, grant));
+                let grant = registry.found_granted(claim.id, grant);
                 Renewal::Alive { life, grant, recheck: None }
             }
             Standing::Queued(wait) => {
@@ -104,7 +116,10 @@ impl LockBackend for RedisBackend {
     async fn request(&self, claim: &Claim, queue: Queue) -> Result<Requested> {
         self.info.ttl.check(claim.ttl, self.info.scheme)?;
         let asked = self.registry().begin(&claim.to_ref());
-        let requested = self.requests.obtain(claim, queue, asked).await;
+        let mut requested = self.requests.obtain(claim, queue, asked).await;
+        if let (Some(replicas), Ok(Requested::Held(..))) = (&self.replicas, &requested) {
+            requested = replicas.prove(claim).await;
+        }
         let pushed = self.registry().end(claim.id);
         match (&requested, pushed) {
             // The grant overtook the answer on its way to this task.
@@ -160,13 +175,17 @@ impl LockBackend for RedisBackend {
     }
 
     fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
-        Some(Arc::new(self.express.clone()))
+        // What must be acknowledged takes the keeper.
+        self.replicas.is_none().then(|| Arc::new(self.express.clone()) as Arc<dyn FastPath>)
     }
 
     async fn close(&self) -> Result<()> {
         self.lookout.abort();
         self.watch.abort();
         self.express.close();
+        if let Some(replicas) = &self.replicas {
+            replicas.close();
+        }
         self.requests.routes.close();
         Ok(())
     }
@@ -177,6 +196,9 @@ impl Drop for RedisBackend {
         self.lookout.abort();
         self.watch.abort();
         self.express.close();
+        if let Some(replicas) = &self.replicas {
+            replicas.close();
+        }
         self.requests.routes.close();
     }
 }

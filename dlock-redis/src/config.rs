@@ -23,6 +23,7 @@ use self::tls::TlsFiles;
 use self::url::Kind;
 use crate::backend::RedisBackend;
 use crate::error::classify_connecting;
+use crate::keys::Bucket;
 use crate::server::Topology;
 
 /// How to reach Redis (7.0 or later) or Valkey: one server, a primary that Sentinel watches over,
@@ -153,6 +154,15 @@ impl RedisConfig {
     }
 
     /// Hands a grant out only when so many replicas have acknowledged it; none by default.
+    ///
+    /// Where too few do within half the request timeout, or half the ttl if that is less, the claim
+    /// is withdrawn; the acquire tries again and ends with an `Unavailable` error that says how many
+    /// did. A lock then costs one more request and the way to the replicas.
+    ///
+    /// A lock is not lost by a failover to a replica that has acknowledged it. A failover may still
+    /// choose one that has not, unless all had to: with `n` replicas asked for, any `n` of more. And
+    /// what happens after the grant, renewals and releases, is not waited for: a replica may know
+    /// an earlier deadline, or a lock that was released since, which then lapses with its ttl.
     #[must_use]
     pub fn with_replicas(mut self, replicas: u32) -> Self {
         self.replicas = replicas;
@@ -161,6 +171,10 @@ impl RedisConfig {
 
     pub(crate) fn request_timeout(&self) -> Duration {
         self.request_timeout
+    }
+
+    pub(crate) fn replicas(&self) -> u32 {
+        self.replicas
     }
 
     pub(crate) fn servers(&self) -> &Servers {
@@ -172,12 +186,22 @@ impl RedisConfig {
         self.login.user()
     }
 
+    /// The nodes of a cluster that are known from the start.
+    pub(crate) fn nodes(&self) -> &[Address] {
+        if let Servers::Cluster(nodes) = &self.servers { nodes } else { &[] }
+    }
+
     pub(crate) fn topology(&self) -> Topology {
         match &self.servers {
             Servers::Single(_) | Servers::Unix(_) => Topology::Single,
             Servers::Sentinel { .. } => Topology::Sentinel,
             Servers::Cluster(_) => Topology::Cluster,
         }
+    }
+
+    /// Into how many buckets names are sorted.
+    pub(crate) fn buckets(&self) -> u16 {
+        if let Servers::Cluster(_) = &self.servers { Bucket::IN_CLUSTER } else { 1 }
     }
 
     /// The servers, for messages.
@@ -249,7 +273,9 @@ impl RedisConfig {
     fn open(&self, addr: ConnectionAddr, login: &Login, database: u16) -> Result<Client> {
         // Pushes on the connection that carries the requests need RESP3. The library leaves Nagle's
         // algorithm on, which would hold small requests back.
+        // A user of few rights may not name its library, and servers write down what they refuse (ACL LOG).
         let settings = RedisConnectionInfo::default().set_db(database.into()).set_protocol(ProtocolVersion::RESP3);
+        let settings = settings.set_skip_set_lib_name();
         let info = addr.into_connection_info().map_err(classify_connecting)?;
         let info =
             info.set_redis_settings(login.put_on(settings)).set_tcp_settings(TcpSettings::default().set_nodelay(true));
@@ -264,10 +290,6 @@ impl RedisConfig {
 impl Connect for RedisConfig {
     async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>> {
         self.check()?;
-        if self.replicas > 0 {
-            let text = "acknowledgements of replicas are not supported yet: leave out replicas";
-            return Err(Error::new(ErrorKind::Unsupported, text));
-        }
         Ok(Arc::new(RedisBackend::connect(&self, &context).await?))
     }
 }

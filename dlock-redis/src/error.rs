@@ -73,15 +73,16 @@ fn meaning(error: &RedisError) -> (ErrorKind, Landed, &'static str) {
 }
 
 fn of_server(kind: ServerErrorKind) -> (ErrorKind, Landed, &'static str) {
-    use ErrorKind::{Denied, Exhausted, Internal, Unavailable, Unsupported};
+    use ErrorKind::{Denied, Exhausted, Internal, Unavailable};
     match kind {
         ServerErrorKind::BusyLoading => (Unavailable, Landed::No, "redis is still loading its data"),
-        ServerErrorKind::TryAgain | ServerErrorKind::MasterDown => (Unavailable, Landed::No, ""),
+        ServerErrorKind::MasterDown => (Unavailable, Landed::No, ""),
         ServerErrorKind::ReadOnly => (Exhausted, Landed::No, "this server is a read-only replica; use its primary"),
         // A script that may not run one of its commands has run those before it.
         ServerErrorKind::NoPerm => (Denied, Landed::Maybe, PERMISSION),
-        ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot | ServerErrorKind::ClusterDown => {
-            (Unsupported, Landed::No, "this server is part of a redis cluster, which is not supported yet")
+        // Routes repeat these for as long as a request may take.
+        ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain | ServerErrorKind::ClusterDown => {
+            (Unavailable, Landed::No, "the redis cluster does not serve this name at present")
         }
         // A general error can also come from within a script, after its first write.
         _ => (Internal, Landed::Maybe, ""),
@@ -134,7 +135,11 @@ mod tests {
             (server(ServerErrorKind::MasterDown), ErrorKind::Unavailable, Landed::No),
             (server(ServerErrorKind::ReadOnly), ErrorKind::Exhausted, Landed::No),
             (server(ServerErrorKind::NoPerm), ErrorKind::Denied, Landed::Maybe),
-            (server(ServerErrorKind::Moved), ErrorKind::Unsupported, Landed::No),
+            (server(ServerErrorKind::Moved), ErrorKind::Unavailable, Landed::No),
+            (server(ServerErrorKind::Ask), ErrorKind::Unavailable, Landed::No),
+            (server(ServerErrorKind::TryAgain), ErrorKind::Unavailable, Landed::No),
+            (server(ServerErrorKind::ClusterDown), ErrorKind::Unavailable, Landed::No),
+            (server(ServerErrorKind::CrossSlot), ErrorKind::Internal, Landed::Maybe),
             (server(ServerErrorKind::ResponseError), ErrorKind::Internal, Landed::Maybe),
             (script("The user executing the script can't run this command"), ErrorKind::Denied, Landed::Maybe),
             (script("ACL failure in script: No permissions to access a key"), ErrorKind::Denied, Landed::Maybe),

@@ -1,6 +1,12 @@
 //! Where things stand on the server.
 
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
 use dlock_core::{LockName, NamePrefix, Namespace};
+
+use crate::slot::slot_of;
 
 /// The keys of one namespace.
 ///
@@ -36,6 +42,25 @@ impl Bucket {
 
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// The hash slot of its keys in a cluster.
+    pub(crate) fn slot(self) -> u16 {
+        slot_of(&self.to_string())
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl FromStr for Bucket {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Self)
     }
 }
 

@@ -69,12 +69,15 @@ impl Link {
                 Err(error) if end.source.may_change() && is_passing(&error) && Instant::now() < deadline => {
                     tokio::time::sleep(FIRST_DELAY * 5).await;
                 }
-                Err(error) => {
-                    end.source.close();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Begins to connect.
+    pub(crate) fn begin(source: Source, shared: Arc<Shared>) -> Self {
+        let (broken, breaks) = mpsc::unbounded_channel();
+        Self::kept(Arc::new(End::new(source, shared)), broken, breaks)
     }
 
     /// The present connection; waits for one until the deadline if need be.
@@ -124,6 +127,14 @@ impl Link {
         let _ = self.broken.send(live.generation);
     }
 
+    /// The present connection, if there is one.
+    pub(crate) fn live(&self) -> Option<Live> {
+        match &*self.end.state.borrow() {
+            State::Up(live) => Some(live.clone()),
+            State::Down | State::Closed => None,
+        }
+    }
+
     /// The server that it is connected to now, and which connection that is; for another connection beside it.
     pub(crate) fn present_client(&self) -> Option<(u64, Client)> {
         match &*self.end.state.borrow() {
@@ -158,6 +169,12 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.source.close();
     }
 }
 
@@ -248,6 +265,7 @@ async fn keep(end: Arc<End>, broken: mpsc::UnboundedSender<u64>, mut breaks: mps
         if let Some(live) = present {
             end.lost(&live, &mut breaks).await;
             end.state.send_replace(State::Down);
+            end.source.troubled();
             // What was pushed from here on is lost: let the keeper know now, and again once it can ask.
             end.shared.registry.suspect_all();
             delay = FIRST_DELAY;
@@ -262,6 +280,7 @@ async fn keep(end: Arc<End>, broken: mpsc::UnboundedSender<u64>, mut breaks: mps
             Err(error) => {
                 tracing::debug!(redis = %end.shared.place, %error, "cannot reconnect yet");
                 end.set_trouble(Some(error));
+                end.source.troubled();
                 tokio::time::sleep(delay).await;
                 delay = (delay * 2).min(LAST_DELAY);
             }
@@ -273,8 +292,19 @@ fn is_passing(error: &Error) -> bool {
     error.kind() == ErrorKind::Unavailable
 }
 
-fn closed() -> Error {
+/// What is answered once the backend is closed.
+pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the redis backend is closed")
+}
+
+impl Live {
+    pub(crate) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
 }
 
 impl std::fmt::Debug for Live {

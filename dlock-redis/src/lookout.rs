@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use dlock_core::{ClaimRef, Gone, Grant, Result};
 use futures::future::join_all;
+use redis::aio::MultiplexedConnection;
+use tokio::time::timeout;
 
 use crate::entry::{grant_from_text, millis, token_to_args};
-use crate::error::{cannot_renew, strange_answer};
+use crate::error::{cannot_renew, classify, strange_answer, timed_out};
 use crate::keys::Bucket;
 use crate::requests::Requests;
 
 /// As many claims as one script call takes on: enough to make the round trip cheap, few enough
 /// not to hold up the server's other clients.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 /// How a claim stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,24 @@ pub(crate) enum Renew {
 
 /// Asks for claims, in one call for each [`BATCH`] of a bucket. One answer each, in order.
 pub(crate) async fn ask(requests: &Requests, claims: &[ClaimRef], renew: Renew) -> Vec<Result<Standing>> {
+    ask_by(None, requests, claims, renew).await
+}
+
+/// Renews claims on a connection of the caller's own, to the server that keeps them.
+pub(crate) async fn ask_on(
+    connection: &MultiplexedConnection,
+    requests: &Requests,
+    claims: &[ClaimRef],
+) -> Vec<Result<Standing>> {
+    ask_by(Some(connection), requests, claims, Renew::Yes).await
+}
+
+async fn ask_by(
+    connection: Option<&MultiplexedConnection>,
+    requests: &Requests,
+    claims: &[ClaimRef],
+    renew: Renew,
+) -> Vec<Result<Standing>> {
     let mut buckets: BTreeMap<Bucket, Vec<usize>> = BTreeMap::new();
     for (at, claim) in claims.iter().enumerate() {
         buckets.entry(requests.shared.keys.bucket(&claim.name)).or_default().push(at);
@@ -41,14 +61,20 @@ pub(crate) async fn ask(requests: &Requests, claims: &[ClaimRef], renew: Renew) 
     let calls = buckets.iter().flat_map(|(bucket, places)| places.chunks(BATCH).map(|places| (*bucket, places)));
     let calls = calls.map(|(bucket, places)| async move {
         let batch: Vec<&ClaimRef> = places.iter().map(|at| &claims[*at]).collect();
-        places.iter().copied().zip(ask_batch(requests, bucket, &batch, renew).await).collect::<Vec<_>>()
+        places.iter().copied().zip(ask_batch(connection, requests, bucket, &batch, renew).await).collect::<Vec<_>>()
     });
     let mut answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
     answers.sort_by_key(|(at, _)| *at);
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn ask_batch(requests: &Requests, bucket: Bucket, claims: &[&ClaimRef], renew: Renew) -> Vec<Result<Standing>> {
+async fn ask_batch(
+    connection: Option<&MultiplexedConnection>,
+    requests: &Requests,
+    bucket: Bucket,
+    claims: &[&ClaimRef],
+    renew: Renew,
+) -> Vec<Result<Standing>> {
     let shared = &requests.shared;
     let mut call = shared.scripts.renew.prepare_invoke();
     call.key(shared.keys.tokens(bucket)).arg(shared.tokens.spare_epoch());
@@ -60,8 +86,14 @@ async fn ask_batch(requests: &Requests, bucket: Bucket, claims: &[&ClaimRef], re
         call.arg(claim.id.to_string()).arg(ttl).arg(token).arg(epoch);
     }
     let call = &call;
-    let sent = requests.routes.change(bucket, |mut connection| async move { call.invoke_async(&mut connection).await });
-    let answer: Result<Vec<Vec<String>>> = sent.await;
+    let send = |mut connection: MultiplexedConnection| async move { call.invoke_async(&mut connection).await };
+    let answer: Result<Vec<Vec<String>>> = match connection {
+        None => requests.routes.change(bucket, send).await,
+        Some(connection) => match timeout(shared.timeout, send(connection.clone())).await {
+            Ok(answer) => answer.map_err(classify),
+            Err(_) => Err(timed_out(&shared.place)),
+        },
+    };
     match answer {
         Ok(answers) if answers.len() == claims.len() => answers.iter().map(|answer| standing(answer)).collect(),
         Ok(_) => claims.iter().map(|_| Err(strange_answer("renew"))).collect(),

@@ -15,6 +15,8 @@ use crate::inbox::{Line, lines};
 pub(crate) struct Registry {
     state: Mutex<State>,
     events: UnboundedSender<Event>,
+    /// Where grants go that are to be proven before anybody is told.
+    unproven: Option<UnboundedSender<Unproven>>,
     /// Rung when an earlier look is wanted than the looking task knows of.
     sooner: Notify,
     clock: Clock,
@@ -35,9 +37,17 @@ struct Known {
     grant: Option<Grant>,
     /// The token of a grant that a repeated request has put into question.
     former: Option<Token>,
+    /// A grant was pushed, and is being proven.
+    proving: bool,
     /// Its end was pushed while a request for it was under way.
     ended: bool,
     look: Option<Instant>,
+}
+
+/// A claim that holds, as the server says; whether it would after a failover is not known.
+#[derive(Clone, Debug)]
+pub(crate) struct Unproven {
+    pub(crate) claim: ClaimRef,
 }
 
 /// Whether a claim was requested before.
@@ -51,7 +61,14 @@ impl Registry {
     pub(crate) fn new(clock: Clock) -> Self {
         let (events, receiver) = unbounded();
         let state = State { receiver: Some(receiver), ..State::default() };
-        Self { state: Mutex::new(state), events, sooner: Notify::new(), clock }
+        Self { state: Mutex::new(state), events, unproven: None, sooner: Notify::new(), clock }
+    }
+
+    /// One that tells of no grant that was not asked for before [`Registry::proven`] is called. Answers
+    /// what is to be proven.
+    pub(crate) fn with_proofs(clock: Clock) -> (Self, UnboundedReceiver<Unproven>) {
+        let (unproven, receiver) = unbounded();
+        (Self { unproven: Some(unproven), ..Self::new(clock) }, receiver)
     }
 
     /// The stream of events, once.
@@ -69,6 +86,7 @@ impl Registry {
             requests: 0,
             grant: None,
             former: None,
+            proving: false,
             ended: false,
             look: None,
         });
@@ -171,11 +189,41 @@ impl Registry {
         }
     }
 
+    /// The claim holds, as a renewal found. Answers the grant, unless it is to be proven before.
+    pub(crate) fn found_granted(&self, id: ClaimId, grant: Grant) -> Option<Grant> {
+        let is_news = self.lock().claims.get(&id).is_some_and(|known| known.grant.is_none());
+        if is_news && self.unproven.is_some() {
+            self.tell_granted(id, grant);
+            return None;
+        }
+        Some(self.granted(id, grant))
+    }
+
     /// The claim holds, as nobody asked.
     pub(crate) fn tell_granted(&self, id: ClaimId, grant: Grant) {
         let mut state = self.lock();
         state.cancel_look(id);
         let Some(known) = state.claims.get_mut(&id) else { return };
+        match &self.unproven {
+            Some(unproven) if known.grant.is_none() && !known.proving => {
+                known.proving = true;
+                // Nobody listens once the backend has closed.
+                let _ = unproven.unbounded_send(Unproven { claim: known.claim.clone() });
+            }
+            Some(_) => {}
+            None => self.tell(known, id, grant),
+        }
+    }
+
+    /// A grant that was pushed is one to tell of.
+    pub(crate) fn proven(&self, id: ClaimId, grant: Grant) {
+        if let Some(known) = self.lock().claims.get_mut(&id) {
+            known.proving = false;
+            self.tell(known, id, grant);
+        }
+    }
+
+    fn tell(&self, known: &mut Known, id: ClaimId, grant: Grant) {
         if known.grant.is_none() {
             known.grant = Some(grant);
             if known.requests == 0 {

@@ -30,11 +30,7 @@ impl Scripts {
             request: Script::new(&format!("{GROWS}{QUEUE}\n{}", include_str!("scripts/request.lua"))),
             renew: writing(&[QUEUE, include_str!("scripts/renew.lua")]),
             release: writing(&[include_str!("scripts/release.lua")]),
-            withdraw: writing(&[
-                include_str!("scripts/withdraw_plain.lua"),
-                QUEUE,
-                include_str!("scripts/withdraw_queued.lua"),
-            ]),
+            withdraw: writing(&[QUEUE, include_str!("scripts/withdraw.lua")]),
             convert: writing(&[QUEUE, include_str!("scripts/convert.lua")]),
             lift: writing(&[include_str!("scripts/lift.lua")]),
             inspect: Script::new(&format!("{READS}{}", include_str!("scripts/inspect.lua"))),

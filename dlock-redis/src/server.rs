@@ -33,12 +33,8 @@ pub(crate) struct ServerCheck {
 impl ServerCheck {
     /// `user` is the name that clients log in by, if it is not the default user.
     pub(crate) fn new(topology: Topology, replicas: u32, namespace: &Namespace, user: Option<&str>) -> Self {
-        Self {
-            wanted: Wanted { topology, replicas },
-            rights: Rights::new(namespace, user, replicas > 0),
-            told: Mutex::default(),
-            known: Mutex::default(),
-        }
+        let wanted = Wanted { topology, replicas };
+        Self { wanted, rights: Rights::new(namespace, user, wanted), told: Mutex::default(), known: Mutex::default() }
     }
 
     /// Refuses a server that cannot serve locks or does not let this user have them, and warns of

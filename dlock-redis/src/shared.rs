@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     /// How long a request may take.
     pub(crate) timeout: Duration,
     pub(crate) check: ServerCheck,
+    /// How many replicas must acknowledge a grant before anybody hears of it.
+    pub(crate) replicas: u32,
     /// Where the scripts push what happens to this client's claims.
     pub(crate) inbox: String,
     pub(crate) keys: Keyspace,

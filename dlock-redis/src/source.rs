@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dlock_core::Result;
 use redis::Client;
+use tokio::sync::Notify;
 
 use crate::sentinel::Sentinels;
 
@@ -14,6 +15,8 @@ pub(crate) enum Source {
     Fixed(Arc<Server>),
     /// The primary that sentinels name.
     Sentinels(Arc<Sentinels>),
+    /// A node of a cluster. When it is in trouble, the cluster is looked at: another may have its place.
+    Node { server: Arc<Server>, stale: Arc<Notify> },
 }
 
 /// One server.
@@ -28,7 +31,7 @@ impl Source {
     /// The server to connect to now.
     pub(crate) async fn server(&self) -> Result<Arc<Server>> {
         match self {
-            Self::Fixed(server) => Ok(server.clone()),
+            Self::Fixed(server) | Self::Node { server, .. } => Ok(server.clone()),
             Self::Sentinels(sentinels) => sentinels.primary().await,
         }
     }
@@ -36,20 +39,26 @@ impl Source {
     /// Waits until another server than this one is to be used.
     pub(crate) async fn leaves(&self, server: &Server) {
         match self {
-            Self::Fixed(_) => std::future::pending().await,
+            Self::Fixed(_) | Self::Node { .. } => std::future::pending().await,
             Self::Sentinels(sentinels) => sentinels.leave(server).await,
         }
     }
 
     /// Whether the next attempt may find another server.
     pub(crate) fn may_change(&self) -> bool {
-        !matches!(self, Self::Fixed(_))
+        matches!(self, Self::Sentinels(_))
+    }
+
+    /// Takes note that the server is gone, or cannot be connected to.
+    pub(crate) fn troubled(&self) {
+        if let Self::Node { stale, .. } = self {
+            stale.notify_one();
+        }
     }
 
     pub(crate) fn close(&self) {
-        match self {
-            Self::Fixed(_) => {}
-            Self::Sentinels(sentinels) => sentinels.close(),
+        if let Self::Sentinels(sentinels) = self {
+            sentinels.close();
         }
     }
 }

@@ -26,6 +26,6 @@ pub(crate) use self::line::Lines;
 pub use self::locker::{DlockLocker, Holding, Locker};
 pub use self::plan::{Plan, Step};
 pub use self::resource::Resource;
-pub use self::run::{Run, Settings};
+pub use self::run::{Run, Settings, connect};
 pub use self::target::{Aim, Aimed, Kind, Target};
 pub use self::worker::{WorkerConfig, serve_as_worker};

@@ -101,3 +101,13 @@ fn redis_stands_what_can_be_done_to_one_server() {
 fn redis_stands_a_server_that_forgets() {
     stands("redis-volatile", "restart server,flush,stop server,delete entries,forget scripts");
 }
+
+#[test]
+fn redis_stands_failovers_under_sentinel() {
+    stands("redis-sentinel", "fail over,kill primary,isolate primary,kill sentinel,flush");
+}
+
+#[test]
+fn redis_stands_failovers_and_moves_of_a_cluster() {
+    stands("redis-cluster", "fail over,kill primary,isolate primary,move slot,flush");
+}

@@ -33,6 +33,8 @@
 //! | `redis-cluster://[[user]:password@]host[:port][,host[:port]…]` | `redis` | the clients of that Redis or Valkey cluster |
 //! | `etcd://[user:password@]host[:port][,host[:port]…]` | `etcd` | the clients of that etcd cluster |
 //!
+//! With the feature `tls` Redis is reached over TLS too, by `rediss` in the place of `redis`.
+//!
 //! Features add backends and change nothing else. Any other [`LockBackend`](backend::LockBackend)
 //! is used through [`Locks::builder`].
 //!

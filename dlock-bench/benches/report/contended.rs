@@ -106,17 +106,17 @@ fn table(
         let longest = median(races.iter().map(|race| millis(race.longest_wait)));
         let longest_of_all = races.iter().map(|race| millis(race.longest_wait)).fold(0.0, f64::max);
         let waits = format!("{longest:.1} ({longest_of_all:.1})");
-        let turns = (TASKS * QUOTA) as f64;
         let of_race = if hold.is_zero() {
-            format!("{:.0} | {waits}", turns / time)
+            format!("{:.0} | {waits}", (TASKS * QUOTA) as f64 / time)
         } else {
-            let held = mean_hold(races).as_secs_f64();
-            let ideal_wait = TASKS as f64 * held * 1000.0;
+            let times = races.iter().map(|race| race.time.div_duration_f64(race.mean_hold * (TASKS * QUOTA) as u32));
+            let waits_to_ideal: Vec<f64> =
+                races.iter().map(|race| race.longest_wait.div_duration_f64(race.mean_hold * TASKS as u32)).collect();
             format!(
                 "{time:.2} | {:.2} | {waits} | {:.2} ({:.2})",
-                time / (turns * held),
-                longest / ideal_wait,
-                longest_of_all / ideal_wait
+                median(times),
+                median(waits_to_ideal.iter().copied()),
+                waits_to_ideal.iter().copied().fold(0.0, f64::max),
             )
         };
         writeln!(

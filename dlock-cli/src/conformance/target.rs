@@ -32,6 +32,8 @@ fn without_login(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) if !scheme.eq_ignore_ascii_case("file") => {
             let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+            // Options may hold passwords, too.
+            let place = place.split('?').next().unwrap_or_default();
             format!("{scheme}://{place}")
         }
         _ => url.to_owned(),
@@ -47,6 +49,7 @@ mod tests {
         for (url, shown) in [
             ("redis://h:1/2", "redis://h:1/2"),
             ("redis://:secret@h", "redis://h"),
+            ("redis-sentinel://u:secret@a,b/s?sentinel-password=secret", "redis-sentinel://a,b/s"),
             ("etcd://u:sec@ret/x@a,b:1", "etcd://a,b:1"),
             ("file:///srv/a@b", "file:///srv/a@b"),
             ("memory:", "memory:"),

@@ -26,14 +26,16 @@ if q.form == 'plain' then
   redis.call('SET', q.main, encode(q.plain), 'KEEPTTL')
   return { 'held', q.plain.token, q.plain.epoch, q.plain.fate }
 end
-expire(q)
-grant(q)
+if expire(q) > 0 or q.held == 0 then
+  grant(q)
+end
 local answer = { 'lost' }
 local rank = redis.call('ZRANK', q.order, ARGV[2])
 if rank and rank < q.held then
-  local e = entry(q, ARGV[2])
+  local e = q.granted[ARGV[2]] or entry(q, ARGV[2])
   if convert(e) then
-    redis.call('HSET', q.main, e.id, encode(e))
+    store(q, e)
+    q.mode, q.changed = 's', true
     answer = { 'held', e.token, e.epoch, e.fate }
     grant(q)
   end

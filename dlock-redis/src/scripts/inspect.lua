@@ -15,21 +15,27 @@ elseif redis.call('TYPE', KEYS[2]).ok ~= 'zset' or redis.call('TYPE', KEYS[3]).o
   return { 'damaged', fingerprint, 'a queue without its order' }
 end
 local size = redis.call('ZCARD', KEYS[2])
-local fields = redis.call('HMGET', KEYS[1], 'held', 'seq', 'fate')
+local fields = redis.call('HMGET', KEYS[1], 'held', 'mode', 'seq', 'fate', 'ends')
 local held = tonumber(fields[1] or '')
-if not (held and tonumber(fields[2] or '') and fields[3]) or held < 0 or held > size
-  or redis.call('ZCARD', KEYS[3]) ~= size or redis.call('HLEN', KEYS[1]) ~= size + 3 then
+if not (held and fields[2] and tonumber(fields[3] or '') and fields[4] and tonumber(fields[5] or '')) or held < 0
+  or held > size or redis.call('ZCARD', KEYS[3]) ~= size or redis.call('HLEN', KEYS[1]) ~= size + 5 then
   return { 'damaged', fingerprint, 'a queue that does not add up' }
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local answer = { 'queue', fingerprint, tostring(held) }
-for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-  table.insert(answer, id)
-  local entry = redis.call('HGET', KEYS[1], id) or ''
-  table.insert(answer, entry)
-  local due = redis.call('ZSCORE', KEYS[3], id)
-  table.insert(answer, due and string.format('%.0f', tonumber(due) - now) or '-1')
-  table.insert(answer, redis.sha1hex(entry))
+local answer = { 'queue', fingerprint, held }
+for place, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local due = tonumber(redis.call('ZSCORE', KEYS[3], id) or '')
+  if due and due <= now then
+    -- It has lapsed; whoever comes next drops it.
+    answer[3] = answer[3] - (place <= held and 1 or 0)
+  else
+    local entry = redis.call('HGET', KEYS[1], id) or ''
+    table.insert(answer, id)
+    table.insert(answer, entry)
+    table.insert(answer, due and string.format('%.0f', due - now) or '-1')
+    table.insert(answer, redis.sha1hex(entry))
+  end
 end
+answer[3] = tostring(answer[3])
 return answer

@@ -3,10 +3,13 @@
 -- A name has one of two forms.
 --   plain: KEY main is a string, the entry of the one claim that holds; the key's expiry is the claim's.
 --   queue: main is a hash of claim id -> entry, with `held` (how many claims, counted from the front,
---          hold), `seq` (the last place given out) and `fate` (how the last holder went: r released,
---          v vanished, - unknown); `order` is a sorted set of claim id by place, `due` one of claim id
---          by the server's time in ms at which it lapses. All three expire with the last claim.
+--          hold), `mode` (theirs, - if there is none), `seq` (the last place given out), `fate` (how the
+--          last holder went: r released, v vanished, - unknown) and `ends` (when all three keys expire, at
+--          the earliest with the last claim); `order` is a sorted set of claim id by place, `due` one of
+--          claim id by the server's time in ms at which it lapses.
 -- By the admission rule those who hold always are the first in order, so one count tells them.
+-- A command costs more than anything else here, so what is known is not asked for again, and what did not
+-- change is not written.
 --
 -- An entry is text: format, id, mode (x, s or p<limit>), ttl in ms, inbox, token, epoch, fate, record.
 -- KEYS[1] is the bucket's tokens: a hash of the present `epoch`, and under that epoch's own name the counter.
@@ -72,9 +75,13 @@ local function joins(mode, beside, held)
   return mode == beside and held < tonumber(string.sub(mode, 2))
 end
 
+-- How many fields a queue's hash has besides its entries.
+local COUNTS = 5
+
 -- Reads the form of a name. `q.damaged` says what is wrong with it.
 local function open(main, order, due)
-  local q = { main = main, order = order, due = due, pushes = {}, inboxes = {}, fate = '-' }
+  local q = { main = main, order = order, due = due, fate = '-', mode = '-' }
+  q.pushes, q.inboxes, q.writes, q.granted = {}, {}, {}, {}
   local kind = redis.call('TYPE', main).ok
   if kind == 'none' then
     q.form = 'none'
@@ -86,15 +93,15 @@ local function open(main, order, due)
     end
   elseif kind ~= 'hash' then
     q.damaged = 'a ' .. kind .. ' where a claim was expected'
-  elseif redis.call('TYPE', order).ok ~= 'zset' or redis.call('TYPE', due).ok ~= 'zset' then
-    q.damaged = 'a queue without its order'
   else
     q.form = 'queue'
-    q.size = redis.call('ZCARD', order)
-    local fields = redis.call('HMGET', main, 'held', 'seq', 'fate')
-    q.held, q.seq, q.fate = tonumber(fields[1] or ''), tonumber(fields[2] or ''), fields[3]
-    if not (q.held and q.seq and q.fate) or q.held < 0 or q.held > q.size
-      or redis.call('ZCARD', due) ~= q.size or redis.call('HLEN', main) ~= q.size + 3 then
+    local fields = redis.call('HMGET', main, 'held', 'mode', 'seq', 'fate', 'ends')
+    q.held, q.mode, q.seq, q.fate = tonumber(fields[1] or ''), fields[2], tonumber(fields[3] or ''), fields[4]
+    q.ends, q.size = tonumber(fields[5] or ''), redis.pcall('ZCARD', order)
+    if type(q.size) ~= 'number' then
+      q.damaged = 'a queue without its order'
+    elseif not (q.held and q.mode and q.seq and q.fate and q.ends) or q.held < 0 or q.held > q.size
+      or redis.pcall('ZCARD', due) ~= q.size or redis.call('HLEN', main) ~= q.size + COUNTS then
       q.damaged = 'a queue that does not add up'
     end
   end
@@ -130,61 +137,84 @@ local function wake(q, rank)
   return text(math.max(tonumber(score) - now, 0) + 1)
 end
 
-local function drop(q, id, fate)
-  local rank = redis.call('ZRANK', q.order, id)
-  if rank and rank < q.held then
+-- To be written with the next `finish`.
+local function write(q, field, value)
+  table.insert(q.writes, field)
+  table.insert(q.writes, value)
+end
+
+local function store(q, e)
+  write(q, e.id, encode(e))
+end
+
+-- Gives a claim until `at`. The keys go with the last claim, and a little later, so that they need not be
+-- told of every claim anew.
+local function keep(q, id, at, ttl)
+  redis.call('ZADD', q.due, text(at), id)
+  if at > q.ends then
+    q.ends = at + math.floor(ttl / 4)
+    q.extended, q.changed = true, true
+  end
+end
+
+local function drop(q, id, rank, fate)
+  if rank < q.held then
     q.held = q.held - 1
     q.fate = fate
+    if q.held == 0 then
+      q.mode = '-'
+    end
   end
   redis.call('ZREM', q.order, id)
   redis.call('ZREM', q.due, id)
   redis.call('HDEL', q.main, id)
   q.size = q.size - 1
-  return rank
+  q.changed = true
 end
 
 -- Drops the claims whose time is up, and tells their owners; `own` is told by the script's answer.
--- Answers whether `own` was among them.
+-- Answers how many there were, and whether `own` was among them.
 local function expire(q, own)
+  local soonest = redis.call('ZRANGE', q.due, 0, 0, 'WITHSCORES')[2]
+  if not soonest or tonumber(soonest) > now then
+    return 0, false
+  end
+  local ids = redis.call('ZRANGEBYSCORE', q.due, '-inf', text(now))
   local lapsed = false
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', q.due, '-inf', text(now))) do
+  for _, id in ipairs(ids) do
     local e = entry(q, id)
     if id == own then
       lapsed = true
     elseif e then
       push(q, e.inbox, 'gone ' .. id)
     end
-    drop(q, id, 'v')
+    drop(q, id, redis.call('ZRANK', q.order, id) or q.size, 'v')
   end
-  return lapsed
+  return #ids, lapsed
 end
 
 local function hold(q, e)
   e.token, e.epoch = mint()
   e.fate = q.fate
-  redis.call('HSET', q.main, e.id, encode(e))
+  store(q, e)
+  q.granted[e.id] = e
   q.held = q.held + 1
-end
-
-local function beside(q)
-  local first = q.held > 0 and entry(q, at(q, 0))
-  return first and first.mode or '-'
+  q.mode = e.mode
+  q.changed = true
 end
 
 -- Grants to those in front whom nothing blocks any more.
 local function grant(q)
   local head = q.held
-  local mode = beside(q)
-  while q.held < q.size do
+  while q.held < q.size and not (q.held > 0 and q.mode == 'x') do
     local e = entry(q, at(q, q.held))
     if not e then
       q.blocked = 'an entry of the queue is not a claim of this format'
       return
     end
-    if not joins(e.mode, mode, q.held) then
+    if not joins(e.mode, q.mode, q.held) then
       break
     end
-    mode = e.mode
     hold(q, e)
     push(q, e.inbox, table.concat({ 'granted', e.id, e.token, e.epoch, e.fate }, ' '))
   end
@@ -194,15 +224,26 @@ local function grant(q)
   end
 end
 
--- Writes the counts back, or removes everything with the last claim; then sends the pushes.
+-- Fields and values; Lua hands over only some thousand arguments.
+local WRITTEN_AT_ONCE = 1000
+
+-- Writes what has changed, or removes everything with the last claim; then sends the pushes.
 local function finish(q)
   if q.size == 0 then
     redis.call('DEL', q.main, q.order, q.due)
   else
-    redis.call('HSET', q.main, 'held', q.held, 'seq', text(q.seq), 'fate', q.fate)
-    local last = redis.call('ZRANGE', q.due, -1, -1, 'WITHSCORES')[2]
-    for _, key in ipairs({ q.main, q.order, q.due }) do
-      redis.call('PEXPIREAT', key, text(tonumber(last)))
+    if q.changed then
+      for field, value in pairs({ held = q.held, mode = q.mode, seq = text(q.seq), fate = q.fate, ends = text(q.ends) }) do
+        write(q, field, value)
+      end
+    end
+    for i = 1, #q.writes, WRITTEN_AT_ONCE do
+      redis.call('HSET', q.main, unpack(q.writes, i, math.min(i + WRITTEN_AT_ONCE, #q.writes + 1) - 1))
+    end
+    if q.extended then
+      for _, key in ipairs({ q.main, q.order, q.due }) do
+        redis.call('PEXPIREAT', key, text(q.ends))
+      end
     end
     if q.tell and q.tell < q.size then
       local e = entry(q, at(q, q.tell))
@@ -217,8 +258,8 @@ local function finish(q)
 end
 
 -- Removes one claim from a queue; the one behind a waiter that left must hear what to watch now.
-local function leave(q, id, fate)
-  local rank = drop(q, id, fate)
+local function leave(q, id, rank, fate)
+  drop(q, id, rank, fate)
   if rank >= q.held and rank > 0 then
     q.tell = rank
   end
@@ -233,8 +274,8 @@ local function enqueue(q)
     left = tonumber(e.ttl)
   end
   redis.call('DEL', q.main, q.order, q.due)
-  redis.call('HSET', q.main, e.id, encode(e), 'held', 1, 'seq', 1, 'fate', '-')
   redis.call('ZADD', q.order, 1, e.id)
-  redis.call('ZADD', q.due, text(now + left), e.id)
-  q.form, q.size, q.held, q.seq, q.fate = 'queue', 1, 1, 1, '-'
+  q.form, q.size, q.held, q.mode, q.seq, q.fate, q.ends = 'queue', 1, 1, e.mode, 1, '-', 0
+  store(q, e)
+  keep(q, e.id, now + left, tonumber(e.ttl))
 end

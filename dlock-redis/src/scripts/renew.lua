@@ -33,23 +33,25 @@ local function renew(main, order, due, id, ttl, token, epoch)
     end
     return { 'held', e.token, e.epoch, e.fate }
   end
-  expire(q)
-  grant(q)
+  if expire(q) > 0 or q.held == 0 then
+    grant(q)
+  end
   local answer
   local rank = redis.call('ZRANK', order, id)
   if not rank then
     answer = { 'gone' }
   else
-    local e = entry(q, id)
+    -- One that was granted just now is not stored yet.
+    local e = q.granted[id] or entry(q, id)
     if not e or e.id ~= id then
       answer = { 'altered', 'its entry is not the claim any more' }
     else
       if ttl > 0 then
-        redis.call('ZADD', due, text(now + ttl), id)
+        keep(q, id, now + ttl, ttl)
       end
       if rank < q.held then
         if with_token(e, token, epoch) then
-          redis.call('HSET', main, id, encode(e))
+          store(q, e)
         end
         answer = { 'held', e.token, e.epoch, e.fate }
       else

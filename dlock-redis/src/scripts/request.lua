@@ -20,8 +20,11 @@ if q.damaged then
   return { 'damaged', q.damaged }
 end
 if q.form == 'queue' then
-  lapsed = expire(q, e.id)
-  grant(q)
+  local dropped
+  dropped, lapsed = expire(q, e.id)
+  if dropped > 0 or q.held == 0 then
+    grant(q)
+  end
   if q.size == 0 then
     finish(q)
     q.form = 'none'
@@ -34,6 +37,7 @@ if q.form == 'none' then
   redis.call('SET', KEYS[2], encode(e), 'PX', e.ttl)
   return { 'held', e.token, e.epoch, e.fate }
 end
+local ttl = tonumber(e.ttl)
 if q.form == 'plain' then
   local own = q.plain
   if own.id == e.id then
@@ -53,24 +57,24 @@ end
 local answer
 local rank = redis.call('ZRANK', q.order, e.id)
 if rank and rank < q.held then
-  local own = entry(q, e.id)
+  local own = q.granted[e.id] or entry(q, e.id)
   if own then
     if with_token(own) then
-      redis.call('HSET', q.main, own.id, encode(own))
+      store(q, own)
     end
-    redis.call('ZADD', q.due, text(now + e.ttl), e.id)
+    keep(q, e.id, now + ttl, ttl)
     answer = { 'held', own.token, own.epoch, own.fate }
   else
     answer = { 'damaged', 'the claim is not of this format' }
   end
 elseif rank and ARGV[3] == 'n' then
-  leave(q, e.id, '-')
+  leave(q, e.id, rank, '-')
   answer = { 'refused' }
 elseif rank then
-  redis.call('ZADD', q.due, text(now + e.ttl), e.id)
+  keep(q, e.id, now + ttl, ttl)
   answer = { 'queued', wake(q, rank), 'since' }
 else
-  local first = entry(q, at(q, 0))
+  local first = q.plain or entry(q, at(q, 0))
   if not first then
     answer = { 'damaged', 'an entry of the queue is not a claim of this format' }
   elseif q.blocked then
@@ -78,19 +82,20 @@ else
   elseif not combines(e.mode, first.mode) then
     answer = { 'mismatch', first.mode }
   else
-    local at_once = q.held == q.size and joins(e.mode, beside(q), q.held)
+    local at_once = q.held == q.size and joins(e.mode, q.mode, q.held)
     if not at_once and ARGV[3] == 'n' then
       answer = { 'refused' }
     else
       q.seq = q.seq + 1
       q.size = q.size + 1
       redis.call('ZADD', q.order, text(q.seq), e.id)
-      redis.call('ZADD', q.due, text(now + e.ttl), e.id)
+      keep(q, e.id, now + ttl, ttl)
+      q.changed = true
       if at_once then
         hold(q, e)
         answer = { 'held', e.token, e.epoch, e.fate }
       else
-        redis.call('HSET', q.main, e.id, encode(e))
+        store(q, e)
         answer = { 'queued', wake(q, q.size - 1), lapsed and 'anew' or 'since' }
       end
     end

@@ -192,8 +192,8 @@ impl fmt::Display for Finding {
             Self::TooFewReplicas { wanted, connected } => {
                 return write!(
                     f,
-                    "{wanted} replicas must acknowledge a grant, but {connected} are connected: nothing is granted \
-                     until they are"
+                    "replicas that must acknowledge a grant: {wanted}, connected: {connected}; nothing is granted \
+                     until enough of them are"
                 );
             }
             Self::NothingIsSeen => {

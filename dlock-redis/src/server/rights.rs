@@ -4,12 +4,13 @@ use dlock_core::{Error, ErrorKind, Namespace, Result};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 
+use super::findings::{Topology, Wanted};
 use crate::error::classify_connecting;
 
 /// The rules that a user of `namespace` needs at the least, for `ACL SETUSER <user> on ><password>`.
 ///
-/// Beyond what every client needs, grant `+select` where the URL names a database and `+wait`
-/// where it asks for `replicas`. Without `+info` locks work, but a server that can lose them is
+/// Beyond what every client needs, grant `+select` where the URL names a database, `+wait` where it
+/// asks for `replicas`, and for a cluster `+cluster|slots +cluster|info +asking`. Without `+info` locks work, but a server that can lose them is
 /// not noticed; `+config|get` lets it be judged closer.
 ///
 /// ```
@@ -62,6 +63,13 @@ const COMMANDS: [Right; 27] = [
 /// For [`RedisConfig::with_replicas`](crate::RedisConfig).
 const WAIT: Right = Right { rule: "wait", on: On::Nothing, args: "0 0" };
 
+/// For the way to the nodes of a cluster.
+const IN_CLUSTER: [Right; 3] = [
+    Right { rule: "cluster|slots", on: On::Nothing, args: "" },
+    Right { rule: "cluster|info", on: On::Nothing, args: "" },
+    Right { rule: "asking", on: On::Nothing, args: "" },
+];
+
 /// One command that a user may or may not run.
 #[derive(Clone, Copy, Debug)]
 struct Right {
@@ -87,16 +95,23 @@ pub(super) struct Rights {
     probe: Script,
     user: String,
     namespace: Namespace,
-    needs_wait: bool,
+    rights: Vec<Right>,
 }
 
 impl Rights {
-    pub(super) fn new(namespace: &Namespace, user: Option<&str>, needs_wait: bool) -> Self {
+    pub(super) fn new(namespace: &Namespace, user: Option<&str>, wanted: Wanted) -> Self {
+        let mut rights = COMMANDS.to_vec();
+        if wanted.replicas > 0 {
+            rights.push(WAIT);
+        }
+        if wanted.topology == Topology::Cluster {
+            rights.extend(IN_CLUSTER);
+        }
         Self {
             probe: Script::new(include_str!("rights.lua")),
             user: user.filter(|user| !user.is_empty()).unwrap_or("default").to_owned(),
             namespace: namespace.clone(),
-            needs_wait,
+            rights,
         }
     }
 
@@ -105,19 +120,14 @@ impl Rights {
     /// # Errors
     /// `Denied`, with the rules that are missing.
     pub(super) async fn check(&self, connection: &mut MultiplexedConnection) -> Result<()> {
-        let rights: Vec<Right> = self.rights().collect();
         let mut call = self.probe.prepare_invoke();
-        for right in &rights {
+        for right in &self.rights {
             call.arg(self.call(*right));
         }
         let answers: Vec<bool> = call.invoke_async(connection).await.map_err(classify_connecting)?;
         let denied: Vec<Right> =
-            rights.iter().zip(answers).filter(|(_, allowed)| !allowed).map(|(right, _)| *right).collect();
+            self.rights.iter().zip(answers).filter(|(_, allowed)| !allowed).map(|(right, _)| *right).collect();
         if denied.is_empty() { Ok(()) } else { Err(self.denied(&denied)) }
-    }
-
-    fn rights(&self) -> impl Iterator<Item = Right> {
-        COMMANDS.into_iter().chain(self.needs_wait.then_some(WAIT))
     }
 
     /// A call of the command, its words parted by blanks.
@@ -135,7 +145,8 @@ impl Rights {
         // The server does not say whether it is the command or what it works on. If it is the latter,
         // no command can work on it.
         let none_on = |on| {
-            self.rights().filter(|right| right.on == on).count() == denied.iter().filter(|right| right.on == on).count()
+            self.rights.iter().filter(|right| right.on == on).count()
+                == denied.iter().filter(|right| right.on == on).count()
         };
         let keys = (none_on(On::Reads) || none_on(On::Writes)).then(|| keys(&self.namespace));
         let channels = none_on(On::Channel).then(|| channels(&self.namespace));
@@ -184,23 +195,26 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_by_its_rule() {
-        let rights = Rights::new(&"team".parse().unwrap(), Some("locks"), true);
+        let wanted = Wanted { topology: Topology::Cluster, replicas: 1 };
+        let rights = Rights::new(&"team".parse().unwrap(), Some("locks"), wanted);
         let missing = |denied: &dyn Fn(&Right) -> bool| {
-            let denied: Vec<Right> = rights.rights().filter(denied).collect();
+            let denied: Vec<Right> = rights.rights.iter().filter(|right| denied(right)).copied().collect();
             let error = rights.denied(&denied);
             assert_eq!(error.kind(), ErrorKind::Denied);
             error.to_string().rsplit_once("grant it: ACL SETUSER locks ").unwrap().1.to_owned()
         };
         assert_eq!(missing(&|right| ["zadd", "script|load"].contains(&right.rule)), "+script|load +zadd");
         assert_eq!(missing(&|right| right.rule == "wait"), "+wait");
+        assert_eq!(missing(&|right| right.rule.starts_with("cluster|")), "+cluster|slots +cluster|info");
         assert_eq!(missing(&|right| right.on == On::Channel), "&team:inbox:* +subscribe +publish");
         assert!(missing(&|right| right.on == On::Writes).starts_with("~team:* +del +"));
     }
 
     #[test]
     fn calls_are_whole() {
-        let rights = Rights::new(&"team".parse().unwrap(), None, false);
-        let calls: Vec<String> = rights.rights().map(|right| rights.call(right)).collect();
+        let wanted = Wanted { topology: Topology::Single, replicas: 0 };
+        let rights = Rights::new(&"team".parse().unwrap(), None, wanted);
+        let calls: Vec<String> = rights.rights.iter().map(|right| rights.call(*right)).collect();
         for call in ["script load x", "hset team:{0}:name:probe x x", "publish team:inbox:probe x"] {
             assert!(calls.iter().any(|known| known == call), "{calls:?}");
         }
@@ -211,6 +225,10 @@ mod tests {
         let rules = acl_rules(&Namespace::default());
         let documentation = include_str!("../lib.rs");
         let text: Vec<&str> = documentation.lines().filter_map(|line| line.strip_prefix("//! ")).collect();
-        assert!(text.join(" ").contains(&rules), "the rules are {rules}");
+        let text = text.join(" ");
+        assert!(text.contains(&rules), "the rules are {rules}");
+        for right in IN_CLUSTER.iter().chain([&WAIT]) {
+            assert!(text.contains(&format!("+{}", right.rule)), "{}", right.rule);
+        }
     }
 }

@@ -181,7 +181,7 @@ async fn a_claim_that_lapsed_is_requested_again_at_the_end_of_the_line() {
     let again = one.backend.request(&lapsing, Queue::Yes).await.unwrap();
     assert!(matches!(again, Requested::Queued(_)), "two would hold: {again:?}");
     two.release(&next).await;
-    let second = one.granted(&lapsing).await;
+    let second = one.granted_anew(&lapsing).await;
     assert!(first.token < rival.token && rival.token < second.token, "{first:?} {rival:?} {second:?}");
 
     // And when nobody holds, it holds by another token.

@@ -4,6 +4,7 @@
 
 mod acl;
 mod checks;
+mod cluster;
 mod connecting;
 mod damage;
 mod express;
@@ -11,6 +12,7 @@ mod faults;
 mod history;
 mod model;
 mod queue;
+mod replicas;
 mod sentinel;
 mod soak;
 mod support;

@@ -8,7 +8,8 @@ use dlock_testkit::servers::{RedisProgram, RedisSentinel};
 
 use crate::support::{Client, ask, connection, eventually, exclusive, is_heard, try_to};
 
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// Long enough for a busy machine to connect in.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `None` where no server can be had; that was printed then.
 async fn start() -> Option<RedisSentinel> {
@@ -86,7 +87,9 @@ async fn a_primary_that_was_replaced_is_left_though_it_answers() {
     assert_eq!(ask::<u32>(redis.addr(0), &["EXISTS", "dlock:{0}:name:a"]).await, 1, "it knows of no release");
     redis.rejoin(0);
     eventually("the old primary follows", || async {
-        ask::<String>(redis.addr(0), &["INFO", "replication"]).await.contains("master_link_status:up")
+        // Connections are ended when it begins to.
+        let info = try_to::<String>(redis.addr(0), &["INFO", "replication"]).await;
+        info.is_ok_and(|info| info.contains("master_link_status:up"))
     })
     .await;
     two.release(&waiting).await;
@@ -100,9 +103,10 @@ async fn sentinels_that_hang_or_are_gone_hold_nobody_up() {
     redis.node(gone).kill();
     let addresses = [hanging, gone, well].map(|member| redis.addr(member).to_string());
     let config = RedisConfig::sentinel(addresses, redis.service()).unwrap().with_request_timeout(TIMEOUT * 4);
+    // A sentinel is given half of it, were it waited for.
     let start = Instant::now();
     let client = Client::connect(config).await.unwrap();
-    assert!(start.elapsed() < TIMEOUT * 3, "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < TIMEOUT * 2, "it took {:?}", start.elapsed());
     client.hold(&exclusive("a")).await;
     redis.node(hanging).resume();
 }

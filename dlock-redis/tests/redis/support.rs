@@ -133,6 +133,17 @@ impl Client {
         }
     }
 
+    /// As [`Client::granted`], where the end of the claim's place before may be told first.
+    pub(crate) async fn granted_anew(&mut self, claim: &Claim) -> Grant {
+        loop {
+            match self.news().await {
+                Event::Granted(id, grant) if id == claim.id => return grant,
+                Event::Gone(id, Gone::Absent) if id == claim.id => {}
+                other => panic!("not the grant of {}: {other:?}", claim.id),
+            }
+        }
+    }
+
     pub(crate) async fn gone(&mut self, claim: &Claim) {
         assert_eq!(self.news().await, Event::Gone(claim.id, Gone::Absent));
     }
@@ -157,9 +168,13 @@ pub(crate) fn permit(limit: u32) -> Mode {
 
 /// A connection to any server that asks for no login.
 pub(crate) async fn connection(addr: SocketAddr) -> MultiplexedConnection {
-    let client = redis::Client::open(format!("redis://{addr}")).unwrap();
+    connect(addr).await.unwrap()
+}
+
+async fn connect(addr: SocketAddr) -> RedisResult<MultiplexedConnection> {
+    let client = redis::Client::open(format!("redis://{addr}"))?;
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(BOUND));
-    client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// The answer of such a server to a command given as words.
@@ -173,12 +188,13 @@ pub(crate) async fn try_to<T: FromRedisValue>(addr: SocketAddr, words: &[&str]) 
     for word in &words[1..] {
         command.arg(word);
     }
-    command.query_async(&mut connection(addr).await).await
+    command.query_async(&mut connect(addr).await?).await
 }
 
 /// Whether so many clients listen at such a server.
 pub(crate) async fn is_heard(addr: SocketAddr, clients: usize) -> bool {
-    ask::<Vec<String>>(addr, &["PUBSUB", "CHANNELS", "dlock:inbox:*"]).await.len() == clients
+    let channels = try_to::<Vec<String>>(addr, &["PUBSUB", "CHANNELS", "dlock:inbox:*"]).await;
+    channels.is_ok_and(|channels| channels.len() == clients)
 }
 
 /// Tries until it holds.

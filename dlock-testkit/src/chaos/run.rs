@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock_core::{Clock, LockName, Locks, NamePrefix, Namespace, Page};
+use dlock_core::{Clock, Connect, LockName, Locks, NamePrefix, Namespace, Page};
 use tokio::time::{Instant, sleep};
 
 use super::fleet::Fleet;
@@ -192,15 +192,20 @@ impl<'a> Run<'a> {
 
     /// Looks until nothing is left, or until it is sure that something stays.
     async fn scan(&self) -> io::Result<()> {
-        let locks = Locks::builder(self.target.client()).namespace(self.namespace.clone()).connect().await;
-        let locks = locks.map_err(io::Error::other)?;
+        let locks = connect(|| self.target.client(), &self.namespace).await.map_err(io::Error::other)?;
         let deadline = Instant::now() + self.takeover() * 2 + Duration::from_secs(10);
         let (claims, entries) = loop {
-            let claims = claims(&locks).await.map_err(io::Error::other)?;
-            let entries = self.target.entries(&self.namespace).await;
-            let nothing = claims == 0 && entries.is_none_or(|entries| entries == 0);
-            if nothing || Instant::now() > deadline {
-                break (claims, entries);
+            let is_over = Instant::now() > deadline;
+            match claims(&locks).await {
+                Ok(claims) => {
+                    let entries = self.target.entries(&self.namespace).await;
+                    let nothing = claims == 0 && entries.is_none_or(|entries| entries == 0);
+                    if nothing || is_over {
+                        break (claims, entries);
+                    }
+                }
+                Err(error) if error.is_retryable() && !is_over => {}
+                Err(error) => return Err(io::Error::other(error)),
             }
             sleep(Duration::from_millis(50)).await;
         };
@@ -210,6 +215,24 @@ impl<'a> Run<'a> {
 
     fn takeover(&self) -> Duration {
         self.settings.ttl + self.settings.grace
+    }
+}
+
+/// Connects a client of the lab's own, which may take several attempts: servers that have just
+/// started, or changed places, answer late on a busy machine.
+///
+/// # Errors
+/// The last one, after a minute, or the first that is not worth another attempt.
+///
+/// # Cancel safety
+/// Safe: what is connected by then is closed.
+pub async fn connect(client: impl Fn() -> Box<dyn Connect>, namespace: &Namespace) -> dlock_core::Result<Locks> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Locks::builder(client()).namespace(namespace.clone()).connect().await {
+            Err(error) if error.is_retryable() && Instant::now() < deadline => sleep(Duration::from_millis(100)).await,
+            connected => return connected,
+        }
     }
 }
 

@@ -90,8 +90,8 @@ struct Epoch<'h> {
 }
 
 /// The fault by which the store forgot the epochs before, when `after` is the first hold of a new one:
-/// it began before that, no other new epoch comes of it, and nobody asked after its end and was given
-/// an older epoch, which would show that the store had forgotten nothing.
+/// the last that began before that and has made no other epoch begin. Had anybody asked after its end and
+/// been given an older epoch, the store would have forgotten nothing by it.
 fn begun_by<'h>(
     history: &'h History,
     name: &str,
@@ -100,7 +100,7 @@ fn begun_by<'h>(
     after: &Given<'_>,
 ) -> Option<&'h Fault> {
     let is_used = |fault: &Fault| epochs.iter().any(|epoch| epoch.begun_by.is_some_and(|by| std::ptr::eq(by, fault)));
-    history.faults.iter().find(|fault| {
+    history.faults.iter().rfind(|fault| {
         fault.info.takes_history
             && fault.could_hit(name)
             && fault.begun <= after.hold.since

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,10 @@ pub(crate) trait Recipe: std::fmt::Debug + Send + Sync + 'static {
     fn behind_relay(&self, site: &Site<'_>, port: usize) -> Option<SocketAddr> {
         Some(SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[port])))
     }
+    /// The address from which it dials its peers, where it can be told to use one of its own.
+    fn source(&self) -> Option<IpAddr> {
+        None
+    }
     /// The command that runs it in the foreground. `site` stays the same over restarts.
     fn command(&self, site: &Site<'_>) -> Command;
     /// Whether this very process is ready to serve; otherwise what is missing.
@@ -63,6 +67,10 @@ impl Recipe for Box<dyn Recipe> {
 
     fn behind_relay(&self, site: &Site<'_>, port: usize) -> Option<SocketAddr> {
         (**self).behind_relay(site, port)
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        (**self).source()
     }
 
     fn command(&self, site: &Site<'_>) -> Command {
@@ -199,6 +207,11 @@ impl Node {
     /// See [`Recipe::behind_relay`].
     pub(crate) fn behind_relay(&self, port: usize) -> Option<SocketAddr> {
         self.recipe.behind_relay(&self.site(), port)
+    }
+
+    /// See [`Recipe::source`].
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        self.recipe.source()
     }
 
     /// Starts the process, without waiting until it serves.

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dlock_core::Locks;
 use dlock_testkit::broken::planted;
-use dlock_testkit::chaos::{Plan, Run, Settings, Target};
+use dlock_testkit::chaos::{self, Plan, Run, Settings, Target};
 use dlock_testkit::check::Report;
 
 use crate::check;
@@ -69,7 +68,8 @@ async fn plan(arguments: &TrialArguments) -> io::Result<Plan> {
 }
 
 async fn settings(arguments: &TrialArguments, target: &dyn Target) -> io::Result<Settings> {
-    let locks = Locks::builder(target.client()).connect().await.map_err(io::Error::other)?;
+    let namespace = "chaos".parse().expect("a namespace");
+    let locks = chaos::connect(|| target.client(), &namespace).await.map_err(io::Error::other)?;
     let grace = locks.info().grace;
     locks.close().await.map_err(io::Error::other)?;
     let store = store(arguments);

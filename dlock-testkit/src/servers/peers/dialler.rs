@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +12,8 @@ use crate::servers::Node;
 #[derive(Debug)]
 pub(super) struct Diallers {
     nodes: Arc<[Arc<Node>]>,
+    /// By the address from which it dials, where each member has one of its own.
+    sources: Option<HashMap<IpAddr, usize>>,
     last: Mutex<Option<Snapshot>>,
 }
 
@@ -26,7 +28,13 @@ struct Snapshot {
 
 impl Diallers {
     pub(super) fn new(nodes: Arc<[Arc<Node>]>) -> Self {
-        Self { nodes, last: Mutex::new(None) }
+        let sources = nodes.iter().enumerate().map(|(member, node)| Some((node.source()?, member))).collect();
+        Self { nodes, sources, last: Mutex::new(None) }
+    }
+
+    /// As [`Diallers::find`], where the address tells; `None` where the kernel must be asked.
+    pub(super) fn find_by_address(&self, from: SocketAddr) -> Option<Option<usize>> {
+        self.sources.as_ref().map(|sources| sources.get(&from.ip()).copied())
     }
 
     /// The member whose process dialled from `from` to `to`, a connection that was accepted before

@@ -82,6 +82,9 @@ impl Relay {
     /// The member that dialled. The member itself stands for everybody who is no member: nothing
     /// parts it from itself.
     async fn dialler(&self, from: SocketAddr, here: SocketAddr) -> io::Result<usize> {
+        if let Some(found) = self.diallers.find_by_address(from) {
+            return Ok(found.unwrap_or(self.member));
+        }
         let (diallers, accepted) = (self.diallers.clone(), Instant::now());
         // It takes milliseconds: what is relayed does not wait for it.
         let found = tokio::task::spawn_blocking(move || diallers.find(from, here, accepted)).await;

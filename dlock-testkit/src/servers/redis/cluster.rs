@@ -22,7 +22,7 @@ const SLOTS: usize = 16_384;
 const MEETING: Duration = Duration::from_secs(5);
 
 /// Three primaries and a replica of each, which takes over when its primary is gone for two
-/// seconds. At the start the first three of the six [`Members`] are the primaries, and the fourth
+/// seconds, unless told otherwise. At the start the first three of the six [`Members`] are the primaries, and the fourth
 /// is the first one's replica, and so on.
 ///
 /// Every write is in the append-only file before it is answered.
@@ -32,10 +32,11 @@ pub struct RedisCluster {
 }
 
 /// How a [`RedisCluster`] is started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RedisClusterBuilder {
     program: RedisProgram,
     args: Vec<String>,
+    patience: Duration,
 }
 
 impl RedisCluster {
@@ -124,6 +125,14 @@ impl RedisClusterBuilder {
         self
     }
 
+    /// Lets nodes wait so long for each other before one counts as gone. More than the two seconds
+    /// of the default is for those who want no failover, however busy the machine is.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// More arguments for each node, such as `["--cluster-require-full-coverage", "no"]`.
     #[must_use]
     pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
@@ -147,13 +156,20 @@ impl RedisClusterBuilder {
     #[must_use]
     pub fn start_blocking(self) -> RedisCluster {
         let started = Members::start(NODES, &[0, 1], |member, ports| {
-            let place = Place::Cluster { announced: ports[member][0], announced_bus: ports[member][1] };
+            let (announced, announced_bus) = (ports[member][0], ports[member][1]);
+            let place = Place::Cluster { member, announced, announced_bus, patience: self.patience };
             let (program, args) = (self.program, self.args.clone());
             DataNode { program, args, is_append_only: true, place, ..DataNode::default() }
         });
         let members = started.unwrap_or_else(|error| panic!("the redis cluster did not start: {error}"));
         form(&members);
         RedisCluster { members }
+    }
+}
+
+impl Default for RedisClusterBuilder {
+    fn default() -> Self {
+        Self { program: RedisProgram::default(), args: Vec::new(), patience: Duration::from_secs(2) }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::time::Duration;
 
 use super::RedisProgram;
 use super::ask::{exchange, exchange_at};
@@ -47,6 +48,8 @@ pub(super) enum Place {
     Alone,
     /// One that sentinels watch.
     Watched {
+        /// Which one it is.
+        member: usize,
         /// The port at which others know it.
         announced: u16,
         /// Whom it follows at first.
@@ -54,14 +57,26 @@ pub(super) enum Place {
     },
     /// A node of a cluster.
     Cluster {
+        /// Which one it is.
+        member: usize,
         /// The port at which others know it.
         announced: u16,
         /// That of its connections to other nodes.
         announced_bus: u16,
+        /// How long others wait for it.
+        patience: Duration,
     },
 }
 
 impl Place {
+    /// Members tell each other from clients by the address from which they dial.
+    fn source(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Alone => None,
+            Self::Watched { member, .. } | Self::Cluster { member, .. } => Some(source_of(*member)),
+        }
+    }
+
     fn args(&self, site: &Site<'_>) -> Vec<String> {
         let settings = match self {
             Self::Alone => Vec::new(),
@@ -71,18 +86,24 @@ impl Place {
                 // A replica that connects is served at once.
                 ("repl-diskless-sync-delay", "0".to_owned()),
             ],
-            Self::Cluster { announced, announced_bus } => vec![
+            Self::Cluster { announced, announced_bus, patience, .. } => vec![
                 ("cluster-enabled", "yes".to_owned()),
                 ("cluster-port", site.ports[1].to_string()),
-                ("cluster-node-timeout", "2000".to_owned()),
+                ("cluster-node-timeout", patience.as_millis().to_string()),
                 ("cluster-announce-ip", "127.0.0.1".to_owned()),
                 ("cluster-announce-port", announced.to_string()),
                 ("cluster-announce-bus-port", announced_bus.to_string()),
                 ("repl-diskless-sync-delay", "0".to_owned()),
             ],
         };
-        settings.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect()
+        let source = self.source().map(|source| ("bind-source-addr", source.to_string()));
+        settings.into_iter().chain(source).flat_map(|(name, value)| [format!("--{name}"), value]).collect()
     }
+}
+
+/// An address of the loopback interface from which only this member dials.
+pub(super) fn source_of(member: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 1, u8::try_from(member + 1).expect("a cluster has few members"))
 }
 
 impl Recipe for DataNode {
@@ -97,6 +118,10 @@ impl Recipe for DataNode {
 
     fn disk(&self) -> Option<u64> {
         self.disk
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        self.place.source().map(IpAddr::V4)
     }
 
     fn furnish(&self, site: &Site<'_>) -> io::Result<()> {

@@ -6,11 +6,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::watcher::Watcher;
 use super::RedisProgram;
 use super::ask::{ask, ask_all, has_line};
-use super::data_node::{DataNode, Place};
+use super::data_node::{DataNode, Place, source_of};
 use crate::servers::Node;
 use crate::servers::members::Members;
 use crate::servers::node::Recipe;
@@ -23,7 +24,7 @@ const SERVERS: usize = 3;
 const SENTINELS: usize = 3;
 
 /// One primary and two replicas, watched by three sentinels, which make a replica the primary
-/// when that is gone for a second. What can be done with all six is on [`Members`]: the servers
+/// when that is gone for a second, unless told otherwise. What can be done with all six is on [`Members`]: the servers
 /// come first ([`RedisSentinel::servers`]), then the sentinels ([`RedisSentinel::sentinels`]).
 ///
 /// Every write is in the append-only file before it is answered. To be cut off means to be cut off
@@ -36,10 +37,11 @@ pub struct RedisSentinel {
 }
 
 /// How a [`RedisSentinel`] is started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RedisSentinelBuilder {
     program: RedisProgram,
     args: Vec<String>,
+    patience: Duration,
 }
 
 impl RedisSentinel {
@@ -132,6 +134,14 @@ impl RedisSentinelBuilder {
         self
     }
 
+    /// Lets sentinels wait so long for a server before it counts as gone. More than the second of the
+    /// default is for those who want no failover, however busy the machine is.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// More arguments for each server, such as `["--min-replicas-to-write", "1"]`.
     #[must_use]
     pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
@@ -165,16 +175,24 @@ impl RedisSentinelBuilder {
         let port = |member: usize| ports[member][0];
         if member < SERVERS {
             let primary = (member > 0).then(|| port(0));
-            let place = Place::Watched { announced: port(member), primary };
+            let place = Place::Watched { member, announced: port(member), primary };
             let (program, args) = (self.program, self.args.clone());
             return Box::new(DataNode { program, args, is_append_only: true, place, ..DataNode::default() });
         }
         Box::new(Watcher {
             program: self.program,
+            source: source_of(member),
             index: member - SERVERS,
+            patience: self.patience,
             sentinels: ids.iter().cloned().zip((SERVERS..).map(port)).collect(),
             servers: (0..SERVERS).map(port).collect(),
         })
+    }
+}
+
+impl Default for RedisSentinelBuilder {
+    fn default() -> Self {
+        Self { program: RedisProgram::default(), args: Vec::new(), patience: Duration::from_secs(1) }
     }
 }
 

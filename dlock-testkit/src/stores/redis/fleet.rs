@@ -1,6 +1,7 @@
 //! The servers of a topology, for a subject or for one case.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ::redis::Client;
 
@@ -15,6 +16,9 @@ pub(super) const PASSWORD: &str = "first";
 /// Of the user who may do everything, where clients do not.
 #[cfg(feature = "tls")]
 const OPERATOR_PASSWORD: &str = "operator";
+
+/// How long servers that are not to replace each other may keep each other waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Servers that form a service, and how clients reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +84,17 @@ pub(super) enum Fleet {
 impl Fleet {
     /// Starts those of a topology, for a trouble if there is to be one.
     pub(super) async fn start(topology: &RedisTopology, trouble: Option<Trouble>) -> Self {
-        match topology {
-            RedisTopology::Sentinel => Self::Sentinel(RedisSentinel::start().await),
-            RedisTopology::Cluster => Self::Cluster(RedisCluster::start().await),
+        match (topology, trouble) {
+            (RedisTopology::Sentinel, Some(trouble)) if fails_over(trouble) => {
+                Self::Sentinel(RedisSentinel::start().await)
+            }
+            (RedisTopology::Sentinel, _) => {
+                Self::Sentinel(RedisSentinel::builder().with_patience(PATIENCE).start().await)
+            }
+            (RedisTopology::Cluster, Some(trouble)) if fails_over(trouble) => {
+                Self::Cluster(RedisCluster::start().await)
+            }
+            (RedisTopology::Cluster, _) => Self::Cluster(RedisCluster::builder().with_patience(PATIENCE).start().await),
             _ => {
                 let server = match trouble {
                     Some(Trouble::Restart) => topology.server().append_only(),
@@ -184,6 +196,11 @@ impl Fleet {
             Self::Cluster(nodes) => (0..nodes.count()).map(|member| nodes.node(member)).collect(),
         }
     }
+}
+
+/// Whether it takes other servers to notice that some are gone.
+fn fails_over(trouble: Trouble) -> bool {
+    matches!(trouble, Trouble::LeaderKilled | Trouble::LeaderStopped | Trouble::MinorityDown | Trouble::MajorityDown)
 }
 
 /// Lets clients log in as [`USER`], at each of these servers.

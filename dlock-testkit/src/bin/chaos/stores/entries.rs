@@ -1,11 +1,14 @@
 //! The operator's hand on the stored entries, by the store's own client.
 
-use dlock_core::{Connect, Locks, Namespace};
-use dlock_testkit::chaos::{Aim, Aimed, Kind};
+use dlock_core::{Connect, Locks, Namespace, Result};
+use dlock_testkit::chaos::{self, Aim, Aimed, Kind};
 use dlock_testkit::{Subject, Tamper};
 
 pub(super) const DELETE: &str = "delete entries";
 pub(super) const DAMAGE: &str = "damage entry";
+
+/// How often a server is asked that answers late, as on a busy machine.
+const ATTEMPTS: u32 = 10;
 
 /// The entries of a store.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ impl Entries {
 
     pub(super) async fn end(&self, fault: &Aimed) {
         if fault.kind.name == DAMAGE {
-            clear_damage(self.client(), fault).await;
+            clear_damage(|| self.client(), fault).await;
         }
     }
 
@@ -50,12 +53,18 @@ impl Entries {
 }
 
 /// Removes what is damaged, as an operator does who has looked at it.
-pub(super) async fn clear_damage(client: Box<dyn Connect>, fault: &Aimed) {
-    let locks = Locks::builder(client).namespace(fault.namespace.clone()).connect().await;
-    let locks = locks.expect("nothing else is wrong with the store");
-    let state = locks.inspect(fault.name.clone()).await.expect("a damaged name can be inspected");
-    for entry in &state.damaged {
-        locks.clear_damage(&fault.name, entry).await.expect("damage can be cleared");
+pub(super) async fn clear_damage(client: impl Fn() -> Box<dyn Connect>, fault: &Aimed) {
+    let locks = chaos::connect(client, &fault.namespace).await.expect("nothing else is wrong with the store");
+    for attempt in 1.. {
+        let Err(error) = clear(&locks, fault).await else { break };
+        assert!(error.is_retryable() && attempt < ATTEMPTS, "damage cannot be cleared: {error}");
     }
     locks.close().await.expect("a client can be closed");
+}
+
+async fn clear(locks: &Locks, fault: &Aimed) -> Result<()> {
+    for entry in &locks.inspect(fault.name.clone()).await?.damaged {
+        locks.clear_damage(&fault.name, entry).await?;
+    }
+    Ok(())
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::time::Duration;
 
 use super::SERVICE;
 use crate::servers::node::{Recipe, Site};
@@ -18,6 +19,10 @@ const CONFIG: &str = "sentinel.conf";
 #[derive(Clone, Debug)]
 pub(super) struct Watcher {
     pub(super) program: RedisProgram,
+    /// How long a server may be silent.
+    pub(super) patience: Duration,
+    /// From where it dials.
+    pub(super) source: Ipv4Addr,
     /// Its place among the sentinels.
     pub(super) index: usize,
     /// The id and port of each sentinel.
@@ -33,11 +38,13 @@ impl Watcher {
         let (id, announced) = &self.sentinels[self.index];
         let quorum = self.sentinels.len() / 2 + 1;
         let mut config = format!(
-            "bind 127.0.0.1\nport {port}\ndir .\nsentinel myid {id}\n\
+            "bind 127.0.0.1\nbind-source-addr {}\nport {port}\ndir .\nsentinel myid {id}\n\
              sentinel announce-ip 127.0.0.1\nsentinel announce-port {announced}\n\
              sentinel monitor {SERVICE} 127.0.0.1 {} {quorum}\n\
-             sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 3000\n",
-            self.servers[0]
+             sentinel down-after-milliseconds {SERVICE} {}\nsentinel failover-timeout {SERVICE} 3000\n",
+            self.source,
+            self.servers[0],
+            self.patience.as_millis()
         );
         for port in &self.servers[1..] {
             let _ = writeln!(config, "sentinel known-replica {SERVICE} 127.0.0.1 {port}");
@@ -56,6 +63,10 @@ impl Recipe for Watcher {
 
     fn port_count(&self) -> usize {
         1
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        Some(IpAddr::V4(self.source))
     }
 
     fn furnish(&self, site: &Site<'_>) -> io::Result<()> {

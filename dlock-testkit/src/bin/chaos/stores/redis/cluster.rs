@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
 use dlock_testkit::chaos::{Aim, Aimed, Kind, Target};
 use dlock_testkit::servers::RedisCluster;
+use redis::InfoDict;
 use tokio::time::{Instant, sleep};
 
 use super::claims;
@@ -125,9 +126,15 @@ impl ClusterTarget {
 
     /// Waits until the cluster is well, and all three replicas follow primaries.
     async fn settled(&self) {
-        self.redis.wait_until_ok().await;
         until(async || {
             let roles = self.operator().roles().await;
+            for member in 0..self.redis.count() {
+                let info: Result<InfoDict, _> = self.operator().ask(member, &["CLUSTER", "INFO"]).await;
+                let state = info.ok().and_then(|info| info.get::<String>("cluster_state"));
+                if state.as_deref() != Some("ok") {
+                    return Err(format!("to member {member} the cluster is {state:?}, and the nodes are {roles:?}"));
+                }
+            }
             let primaries: Vec<u16> = (0..self.redis.count())
                 .filter(|member| roles[*member] == Some(Role::Primary))
                 .map(|member| self.redis.announced(member).port())
@@ -168,9 +175,10 @@ impl Target for ClusterTarget {
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        // A replica that is promoted without its primary need not have what that acknowledged last.
+        // A replica that is promoted without its primary need not have what that acknowledged last. If
+        // it lacks tokens that were given, they begin anew.
         let loses_writes = [STOP_PRIMARY, KILL_PRIMARY, ISOLATE_PRIMARY]
-            .map(|name| Kind::new(name, Aim::Servers).breaking_exclusion());
+            .map(|name| Kind::new(name, Aim::Servers).breaking_exclusion().taking_history());
         let loses_nothing = [
             Kind::new(FAIL_OVER, Aim::Servers),
             Kind::new(MOVE_SLOT, Aim::ServersOnce),

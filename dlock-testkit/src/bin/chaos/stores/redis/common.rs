@@ -73,7 +73,7 @@ impl Common {
     pub(super) async fn end(&self, fault: &Aimed) {
         match fault.kind.name {
             FILL_MEMORY => self.operator.tell_all(&["CONFIG", "SET", "maxmemory", "0"]).await,
-            DAMAGE | CHANGE_TYPE => entries::clear_damage(self.client(), fault).await,
+            DAMAGE | CHANGE_TYPE => entries::clear_damage(|| self.client(), fault).await,
             _ => {}
         }
     }

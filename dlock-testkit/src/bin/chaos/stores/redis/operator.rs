@@ -10,8 +10,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, InfoDict, RedisResult};
 use tokio::time::{Instant, sleep};
 
-/// How long servers may take to agree, or to obey, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long servers may take to agree, or to obey, on a machine so busy that they take each other for
+/// dead again and again.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -95,7 +96,7 @@ impl Operator {
 /// What `look` finds, which is repeated until it finds something.
 ///
 /// # Panics
-/// With what is missing, when that takes longer than a minute.
+/// With what is missing, when that takes longer than [`PATIENCE`].
 pub(super) async fn until<T, E: fmt::Display, F: Future<Output = Result<T, E>>>(mut look: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

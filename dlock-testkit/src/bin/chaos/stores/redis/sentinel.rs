@@ -106,9 +106,10 @@ impl Target for SentinelTarget {
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        // A replica that is promoted need not have what its primary acknowledged last.
+        // A replica that is promoted need not have what its primary acknowledged last. If it lacks
+        // tokens that were given, they begin anew.
         let loses_writes = [FAIL_OVER, STOP_PRIMARY, KILL_PRIMARY, ISOLATE_PRIMARY]
-            .map(|name| Kind::new(name, Aim::Servers).breaking_exclusion());
+            .map(|name| Kind::new(name, Aim::Servers).breaking_exclusion().taking_history());
         let loses_nothing = [KILL_REPLICA, KILL_SENTINEL].map(|name| Kind::new(name, Aim::Servers));
         loses_writes.into_iter().chain(loses_nothing).chain(Common::kinds()).collect()
     }
