@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::fast::{Fast, Fresh, Returned, Returning, Taking};
+use crate::fast::{Fast, Returned, Returning, Taking};
 use crate::keeper::{Answer, Command, Health};
 use crate::lock::Alarm;
 use crate::slot::{Attempt, Slot};
@@ -83,34 +83,29 @@ impl Client {
     /// Withdraws a held claim, and answers when that is confirmed. Dropped before, it is withdrawn all the same.
     pub(crate) async fn release(&self, claim: ClaimId) -> Result<()> {
         if let Some(fast) = self.fast()
-            && let Some(fresh) = fast.take_out(claim)
-            && Returning::begin(self, fast, fresh).await == Returned::Done
+            && let Some(returning) = Returning::begin(self, fast, claim)
+            && returning.await == Returned::Done
         {
             return Ok(());
         }
-        self.call(move |reply| Command::Release(claim, reply)).await.map(|_| ())
+        match self.call(move |reply| Command::Release(claim, reply)).await {
+            Err(error) if error.kind() == ErrorKind::Closed && self.fast().is_some_and(Fast::has_ended) => Ok(()),
+            answer => answer.map(|_| ()),
+        }
     }
 
     /// Withdraws a held claim in the background.
     pub(crate) fn release_later(&self, claim: ClaimId) {
-        match self.fast().and_then(|fast| fast.take_out(claim)) {
-            Some(fresh) => self.withdraw(fresh),
-            None => drop(self.call(move |reply| Command::Release(claim, reply))),
-        }
-    }
-
-    /// Has the keeper withdraw a claim that was not in its care.
-    pub(crate) fn withdraw(&self, fresh: Fresh) {
         // A keeper that is no more leaves the claim to lapse.
-        let _ = self.send(Command::Withdraw(Box::new(fresh)));
+        drop(self.call(move |reply| Command::Release(claim, reply)));
     }
 
-    /// Hands an attempt to the keeper, with the caller's own request that is under way.
-    pub(crate) fn hand_over(&self, start: Box<Start>, taking: Taking) {
+    /// Hands an attempt to the keeper, with the caller's own request that is under way. Answers whether
+    /// there is a keeper; if not, the attempt has failed.
+    pub(crate) fn hand_over(&self, start: Box<Start>, taking: Taking) -> bool {
         let (slot, attempt) = (start.slot.clone(), start.attempt.clone());
-        if let Err(error) = self.send(Command::Adopt(start, taking)) {
-            slot.failed(&attempt, error);
-        }
+        let sent = self.send(Command::Adopt(start, taking));
+        sent.inspect_err(|error| slot.failed(&attempt, error.clone())).is_ok()
     }
 
     /// Has the keeper look at the fast path.

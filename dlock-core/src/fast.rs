@@ -2,6 +2,7 @@
 
 mod asking;
 mod returning;
+mod seat;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 pub(crate) use self::asking::Asking;
 pub(crate) use self::returning::{Returned, Returning};
+use self::seat::Seat;
 use crate::client::Start;
 use crate::lease::Cell;
-use crate::{ClaimId, Clock, FastAnswer, FastPath, Grant, Instant, Life, Loss, Scope};
+use crate::{ClaimId, ClaimRef, FastAnswer, FastPath, Grant, Instant, Life, Loss, Scope};
 
 /// What a fast attempt to take a name comes to.
 pub(crate) type Taking = FastAnswer<(Grant, Life)>;
@@ -20,14 +22,15 @@ pub(crate) type Taking = FastAnswer<(Grant, Life)>;
 ///
 /// A claim taken here is at first known to its holder only. The keeper takes those that are still
 /// held into its care at its next turn, which is soon enough: it looks at least every
-/// [`Fast::LOOK`], and is woken for claims of a short ttl. So a claim that is given back sooner
-/// never costs the keeper anything.
+/// [`Fast::LOOK`], and is woken for claims that cannot wait so long. So a claim that is given back
+/// sooner never costs the keeper anything.
+///
+/// Nothing depends on a caller that stops polling: what is still under way at the keeper's second
+/// look, or when it closes, it sees through itself.
 #[derive(Debug)]
 pub(crate) struct Fast {
     path: Arc<dyn FastPath>,
-    clock: Clock,
-    /// How long an attempt takes at most.
-    bound: Duration,
+    max_hold_time: Option<Duration>,
     state: Mutex<State>,
 }
 
@@ -35,16 +38,20 @@ pub(crate) struct Fast {
 struct State {
     asking: HashMap<ClaimId, UnderWay>,
     held: HashMap<ClaimId, Fresh>,
+    returning: HashMap<ClaimId, Leaving>,
     closed: bool,
+    /// The keeper has ended, and left nothing.
+    ended: bool,
 }
 
 /// An attempt that is not answered yet.
 #[derive(Debug)]
 struct UnderWay {
-    /// After this the service has surely dropped whatever it registered.
-    over_at: Instant,
+    seat: Arc<Seat>,
     /// Something may have happened to it that it does not know of.
     suspect: bool,
+    /// The keeper saw it at its last look.
+    seen: bool,
 }
 
 /// A claim that is held and not yet in the keeper's care.
@@ -53,7 +60,24 @@ pub(crate) struct Fresh {
     pub(crate) start: Box<Start>,
     pub(crate) cell: Arc<Cell>,
     pub(crate) life: Life,
+    /// When it was granted.
+    pub(crate) since: Instant,
     pub(crate) suspect: bool,
+}
+
+/// A claim that its holder is giving back.
+#[derive(Debug)]
+struct Leaving {
+    fresh: Fresh,
+    /// The keeper saw it at its last look.
+    seen: bool,
+}
+
+/// What callers have left under way.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    pub(crate) asking: Vec<Arc<Seat>>,
+    pub(crate) returning: Vec<Fresh>,
 }
 
 /// What a holder who has just been granted a claim has to do.
@@ -73,57 +97,89 @@ impl Fast {
     /// So many attempts are under way at a time; others go to the keeper, who lets them wait in line.
     const WIDTH: usize = 64;
 
-    pub(crate) fn new(path: Arc<dyn FastPath>, clock: Clock, bound: Duration) -> Self {
-        Self { path, clock, bound, state: Mutex::default() }
+    pub(crate) fn new(path: Arc<dyn FastPath>, max_hold_time: Option<Duration>) -> Self {
+        Self { path, max_hold_time, state: Mutex::default() }
     }
 
-    /// Begins to take a name. `None` when the keeper is to be asked at once.
-    fn ask(&self, start: &Start) -> Option<Taking> {
-        let claim = &start.claim;
-        {
+    /// Begins to take a name. Gives `start` back when the keeper is to be asked at once.
+    fn ask(&self, start: Box<Start>) -> std::result::Result<Arc<Seat>, Box<Start>> {
+        let claim = start.claim.id;
+        let seat = {
             let mut state = self.lock();
             if state.closed || state.asking.len() >= Self::WIDTH {
-                return None;
+                return Err(start);
             }
-            let over_at = self.clock.now() + self.bound + claim.ttl;
-            state.asking.insert(claim.id, UnderWay { over_at, suspect: false });
+            let seat = Arc::new(Seat::default());
+            // Before it begins, so that it misses no event.
+            state.asking.insert(claim, UnderWay { seat: seat.clone(), suspect: false, seen: false });
+            seat
+        };
+        match self.path.take(&start.claim) {
+            Some(taking) => {
+                seat.fill(start, taking);
+                Ok(seat)
+            }
+            None => {
+                self.asked(claim);
+                Err(start)
+            }
         }
-        let taking = self.path.take(claim);
-        if taking.is_none() {
-            self.asked(claim.id);
-        }
-        taking
     }
 
-    /// An attempt has ended without a hold, or is the keeper's business now.
-    fn asked(&self, claim: ClaimId) -> bool {
-        let mut state = self.lock();
-        state.asking.remove(&claim);
-        state.closed
+    /// An attempt has ended without a hold, or is the keeper's business now. Answers whether it is suspect.
+    pub(crate) fn asked(&self, claim: ClaimId) -> bool {
+        self.lock().asking.remove(&claim).is_some_and(|asking| asking.suspect)
     }
 
     /// An attempt has ended with a hold.
-    fn keep(&self, start: Box<Start>, cell: Arc<Cell>, life: Life) -> Kept {
+    fn keep(&self, fresh: Fresh) -> Kept {
         let mut state = self.lock();
         if state.closed {
-            return Kept::Closing(start);
+            return Kept::Closing(fresh.start);
         }
-        let claim = start.claim.id;
+        let claim = fresh.start.claim.id;
         let suspect = state.asking.remove(&claim).is_some_and(|asking| asking.suspect);
-        let is_short = start.claim.ttl < 6 * Self::LOOK;
-        state.held.insert(claim, Fresh { start, cell, life, suspect });
+        let is_short =
+            fresh.start.claim.ttl < 6 * Self::LOOK || self.max_hold_time.is_some_and(|time| time < 2 * Self::LOOK);
+        state.held.insert(claim, Fresh { suspect, ..fresh });
         if is_short || suspect { Kept::Wake } else { Kept::Later }
     }
 
-    /// Takes a claim back out; `None` when it is in the keeper's care.
-    pub(crate) fn take_out(&self, claim: ClaimId) -> Option<Fresh> {
-        self.lock().held.remove(&claim)
+    /// The holder gives a claim back by itself; `None` when it is in the keeper's care.
+    fn begin_return(&self, claim: ClaimId) -> Option<ClaimRef> {
+        let mut state = self.lock();
+        let fresh = state.held.remove(&claim)?;
+        let claim = fresh.start.claim.to_ref();
+        state.returning.insert(claim.id, Leaving { fresh, seen: false });
+        Some(claim)
+    }
+
+    /// That has ended; if in vain, the keeper finds the claim like one that is held.
+    fn end_return(&self, claim: ClaimId, returned: Returned) {
+        let mut state = self.lock();
+        let left = state.returning.remove(&claim);
+        if let (Some(Leaving { fresh, .. }), Returned::Not) = (left, returned) {
+            state.held.insert(claim, fresh);
+        }
     }
 
     /// For the keeper: what it has to care for from now on.
     pub(crate) fn take_all(&self) -> Vec<Fresh> {
         let mut state = self.lock();
         if state.held.is_empty() { Vec::new() } else { state.held.drain().map(|(_, fresh)| fresh).collect() }
+    }
+
+    /// For the keeper: what has not got on since its last look, or anything that is under way once it closes.
+    pub(crate) fn take_begun(&self) -> Begun {
+        let mut state = self.lock();
+        let closed = state.closed;
+        let asking = state
+            .asking
+            .values_mut()
+            .filter_map(|asking| (std::mem::replace(&mut asking.seen, true) || closed).then(|| asking.seat.clone()));
+        let asking = asking.collect();
+        let returning = state.returning.extract_if(|_, leaving| std::mem::replace(&mut leaving.seen, true) || closed);
+        Begun { asking, returning: returning.map(|(_, leaving)| leaving.fresh).collect() }
     }
 
     /// For the keeper: an event about claims that may be among those asked for.
@@ -135,18 +191,28 @@ impl Fast {
         }
     }
 
-    /// For the keeper: nothing new is begun from here on.
+    /// For the keeper: nothing new is begun or held from here on.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
     }
 
-    /// For the keeper: whether nobody is in the middle of an attempt that could still come to something.
+    /// For the keeper: whether nobody is in the middle of anything.
     pub(crate) fn is_quiet(&self) -> bool {
-        let now = self.clock.now();
-        self.lock().asking.values().all(|asking| asking.over_at <= now)
+        let state = self.lock();
+        state.asking.is_empty() && state.held.is_empty() && state.returning.is_empty()
     }
 
-    /// For the keeper, which ends before its time.
+    /// For the keeper: it has seen everything through.
+    pub(crate) fn end(&self) {
+        self.lock().ended = true;
+    }
+
+    /// Whether nothing is left on the service that anybody could still give back.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// For the keeper, which may end before its time.
     pub(crate) fn lose_all(&self, loss: Loss) {
         let mut state = self.lock();
         state.closed = true;

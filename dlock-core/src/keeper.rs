@@ -62,6 +62,8 @@ pub(crate) struct Keeper {
     withdrawals: Lane,
     last_answer: crate::Instant,
     fast: Option<Arc<Fast>>,
+    /// When it next looks for what callers have left under way.
+    next_look: crate::Instant,
     /// Who waits for the end, once it has begun.
     closing: Option<Vec<Answer<()>>>,
 }
@@ -103,7 +105,7 @@ impl Keeper {
             }
         };
         let last_answer = clock.now();
-        let fast = path.map(|path| Arc::new(Fast::new(path, clock.clone(), info.request_timeout)));
+        let fast = path.map(|path| Arc::new(Fast::new(path, settings.max_hold_time)));
         let keeper = Self {
             backend,
             info: info.clone(),
@@ -116,6 +118,7 @@ impl Keeper {
             withdrawals: Lane::default(),
             last_answer,
             fast: fast.clone(),
+            next_look: last_answer,
             closing: None,
         };
         let events = match unpanicked(|| Ok(keeper.backend.events())) {
@@ -134,6 +137,7 @@ impl Keeper {
         let (mut has_handles, mut has_events) = (true, true);
         loop {
             self.adopt_fresh();
+            self.adopt_begun();
             self.run_due();
             if self.closing.is_some() && self.has_ended() {
                 break;
@@ -171,6 +175,9 @@ impl Keeper {
                 () = clock.sleep_until(wake) => {}
             }
         }
+        if let Some(fast) = &self.fast {
+            fast.end();
+        }
         let ended = guarded(async { self.backend.close().await }).await;
         let closers = self.closing.take();
         drop(self);
@@ -180,15 +187,9 @@ impl Keeper {
     }
 
     /// Nothing is left, nor can anything still come from a caller's own attempt.
-    fn has_ended(&mut self) -> bool {
-        if !self.fast.as_ref().is_none_or(|fast| fast.is_quiet()) {
-            return false;
-        }
-        // What an attempt comes to is told before the attempt is over.
-        while let Ok(command) = self.commands.try_recv() {
-            self.command(command);
-        }
-        self.claims.is_empty() && self.work.is_empty()
+    fn has_ended(&self) -> bool {
+        let is_quiet = self.fast.as_ref().is_none_or(|fast| fast.is_quiet());
+        is_quiet && self.claims.is_empty() && self.work.is_empty()
     }
 
     fn command(&mut self, command: Command) {
@@ -197,7 +198,6 @@ impl Keeper {
             Command::Start(start) if self.closing.is_some() => start.slot.failed(&start.attempt, closed()),
             Command::Start(start) => self.start(*start),
             Command::Adopt(start, taking) => self.adopt_attempt(*start, taking),
-            Command::Withdraw(fresh) => self.withdraw_fresh(*fresh),
             Command::Wake => {}
             Command::Abandon(attempt) => self.abandon(&attempt),
             Command::Release(claim, reply) => self.release(claim, reply),
@@ -308,6 +308,10 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         if let Some(fast) = &self.fast {
             fast.lose_all(Loss::Keeper);
+            // Others may wait for an attempt whose own caller does not poll it.
+            for (start, _) in fast.take_begun().asking.iter().filter_map(|seat| seat.take()) {
+                start.slot.failed(&start.attempt, closed());
+            }
         }
         self.commands.close();
         let mut context = Context::from_waker(noop_waker_ref());

@@ -1,7 +1,5 @@
 //! Claims that callers take by themselves: when the keeper comes to know of them, and who cleans up.
 
-#![expect(clippy::unwrap_used, reason = "the whole crate is tests, their helpers too")]
-
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -23,7 +21,7 @@ async fn connect(memory: Memory, ttl: Duration) -> Locks {
 }
 
 async fn acquire(locks: &Locks) -> Guard {
-    locks.lock("a").unwrap().acquire().await.unwrap()
+    locks.lock("a").expect("a name").acquire().await.expect("nobody else holds it for long")
 }
 
 /// A network on which each way takes a moment.
@@ -112,8 +110,7 @@ async fn an_attempt_that_is_never_polled_again_does_not_keep_a_client_open() {
     let locks = connect(Memory::on(&store).over(network), Duration::from_millis(500)).await;
     let lock = locks.lock("a").unwrap();
     let mut forgotten = pin!(lock.acquire());
-    let is_pending = poll_fn(|context| Poll::Ready(forgotten.as_mut().poll(context).is_pending())).await;
-    assert!(is_pending);
+    assert!(poll_fn(|context| Poll::Ready(forgotten.as_mut().poll(context).is_pending())).await);
     timeout(BOUND, locks.close()).await.expect("it is closed when the claim has surely lapsed").unwrap();
     assert_eq!(forgotten.await.unwrap_err().kind(), ErrorKind::Closed);
 }
@@ -165,5 +162,5 @@ async fn ten_thousand_at_once_are_served() {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads can be had")
 }

@@ -182,6 +182,7 @@ impl LockBackend for RedisBackend {
     async fn close(&self) -> Result<()> {
         self.lookout.abort();
         self.watch.abort();
+        self.express.close();
         if let Some(replicas) = &self.replicas {
             replicas.close();
         }
@@ -194,6 +195,7 @@ impl Drop for RedisBackend {
     fn drop(&mut self) {
         self.lookout.abort();
         self.watch.abort();
+        self.express.close();
         if let Some(replicas) = &self.replicas {
             replicas.close();
         }

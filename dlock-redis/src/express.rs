@@ -1,17 +1,21 @@
 //! The fast path: a connection of the callers' own, on their runtime.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use dlock_core::{Claim, ClaimRef, Error, ErrorKind, FastAnswer, FastPath, Grant, Landed, Life, Result, Withdrawn};
 use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, RedisFuture, RedisResult};
+use redis::{AsyncConnectionConfig, Client, RedisFuture};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
-use crate::error::{classify, timed_out};
+use crate::error::{classify, classify_connecting, timed_out};
 use crate::native::{self, Released, Taken};
 use crate::requests::Requests;
 
@@ -30,10 +34,19 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    line: Option<Arc<Line>>,
-    is_connecting: bool,
+    /// Those that are in use, one for each runtime.
+    lines: Vec<Arc<Line>>,
+    /// Others, of which answers are still awaited.
+    replaced: Vec<Arc<Line>>,
+    /// Ends the making of a line when it is dropped.
+    connecting: Option<(u64, oneshot::Sender<()>)>,
+    /// How many were begun.
+    begun: u64,
     /// How often it was missed since the last one was made.
     missed: u32,
+    /// Runtimes that no connection can live on.
+    unfit: Vec<Id>,
+    is_closed: bool,
 }
 
 /// One connection, and the runtime that its driver runs on.
@@ -42,8 +55,11 @@ struct Line {
     /// Which connection of the link it was made beside: a link that is rebuilt may lead to another server.
     generation: u64,
     connection: MultiplexedConnection,
-    sent: AtomicU64,
+    /// How many requests are under way.
+    waiting: AtomicU64,
     answered: AtomicU64,
+    /// What stood in `answered` at the last look, and one more, if there were any requests under way.
+    looked_at: AtomicU64,
     /// Rung when it is given up: whoever waits for an answer on it ends.
     cut: Notify,
     is_cut: AtomicBool,
@@ -51,30 +67,46 @@ struct Line {
 
 /// A connection is worth it to a client that has asked so often.
 const BUSY: u32 = 16;
+/// So many runtimes have one at a time.
+const RUNTIMES: usize = 4;
 
 impl Express {
     pub(crate) fn new(requests: Arc<Requests>) -> Self {
         Self { inner: Arc::new(Inner { requests, state: Mutex::default() }) }
     }
 
-    /// Gives up a line that hangs. Ends with the backend, on whose runtime it runs: that of the callers may have
-    /// no timer.
+    /// Gives up a line that hangs, made or in the making. Ends with the backend, on whose runtime it runs: that of
+    /// the callers may have no timer.
     pub(crate) async fn watch(self) {
-        let mut before: Option<(Arc<Line>, u64)> = None;
+        let mut connecting = None;
         loop {
             // An answer that is due is late at the second look.
             tokio::time::sleep(self.inner.requests.shared.timeout / 2).await;
-            let line = self.inner.lock().line.clone();
-            before = line.and_then(|line| {
-                let (sent, answered) = (line.sent.load(Ordering::Acquire), line.answered.load(Ordering::Acquire));
-                let stands_still =
-                    matches!(&before, Some((same, then)) if Arc::ptr_eq(same, &line) && *then == answered);
-                if stands_still {
-                    self.inner.give_up(&line);
+            let lines = {
+                let mut state = self.inner.lock();
+                let begun = state.connecting.as_ref().map(|(number, _)| *number);
+                if begun.is_some() && begun == connecting {
+                    state.connecting = None;
                 }
-                (!stands_still && sent > answered).then_some((line, answered))
-            });
+                connecting = begun;
+                state.replaced.retain(|line| line.is_awaited());
+                state.lines.iter().chain(&state.replaced).cloned().collect::<Vec<_>>()
+            };
+            for line in lines.into_iter().filter(|line| line.stands_still()) {
+                self.inner.give_up(&line);
+            }
         }
+    }
+
+    /// Ends the connections for good.
+    pub(crate) fn close(&self) {
+        let lines = {
+            let mut state = self.inner.lock();
+            state.is_closed = true;
+            state.connecting = None;
+            [std::mem::take(&mut state.lines), std::mem::take(&mut state.replaced)]
+        };
+        lines.iter().flatten().for_each(|line| line.cut());
     }
 }
 
@@ -109,7 +141,10 @@ impl FastPath for Express {
                     Ok(None)
                 }
                 // It takes a lift, for which the keeper asks again.
-                Ok(_) => Err(without_token()),
+                Ok(_) => {
+                    shared.tokens.doubt(bucket);
+                    Err(without_token())
+                }
                 Err(error) => {
                     if error.landed() == Landed::No {
                         registry.forget(claim.id);
@@ -153,34 +188,83 @@ impl Express {
         let present = self.inner.requests.routes.present_generation()?;
         let mut state = self.inner.lock();
         let fits = |line: &&Arc<Line>| line.runtime == runtime.id() && line.generation == present;
-        if let Some(line) = state.line.as_ref().filter(fits) {
+        if let Some(line) = state.lines.iter().find(fits) {
             return Some(line.clone());
         }
-        state.missed += 1;
-        if state.missed >= BUSY && !state.is_connecting {
+        state.missed = state.missed.saturating_add(1);
+        let id = runtime.id();
+        if state.missed >= BUSY && state.connecting.is_none() && !state.unfit.contains(&id) && !state.is_closed {
             let (generation, client) = self.inner.requests.routes.present_client()?;
+            let (end, ended) = oneshot::channel();
             state.missed = 0;
-            state.is_connecting = true;
-            let inner = Arc::downgrade(&self.inner);
-            let id = runtime.id();
+            state.begun += 1;
+            state.connecting = Some((state.begun, end));
+            let making = Making { inner: Arc::downgrade(&self.inner), number: state.begun };
+            let shared = self.inner.requests.shared.clone();
+            drop(state);
             runtime.spawn(async move {
-                let connected = connect(&client).await;
-                let Some(inner) = inner.upgrade() else { return };
-                let line = connected.inspect_err(|error| tracing::debug!(%error, "no connection of the caller's own"));
-                let line = line.ok().map(|connection| Arc::new(Line::new(id, generation, connection)));
-                let mut state = inner.lock();
-                state.is_connecting = false;
-                state.line = line;
+                // A runtime without input and output answers by a panic.
+                let connected = AssertUnwindSafe(connect(&client, &shared.inbox)).catch_unwind();
+                let Either::Left((connected, _)) = select(pin!(connected), ended).await else { return };
+                match connected {
+                    Ok(Ok(connection)) => making.succeed(Line::new(id, generation, connection)),
+                    Ok(Err(error)) => tracing::debug!(%error, "no connection of the caller's own"),
+                    Err(_) => {
+                        tracing::debug!("no connection can live on the caller's runtime: build it with `enable_io`");
+                        making.refuse(id);
+                    }
+                }
             });
         }
         None
     }
 }
 
+/// The making of a line, which ends when it is dropped: its runtime may end before.
+struct Making {
+    inner: Weak<Inner>,
+    number: u64,
+}
+
+impl Making {
+    fn succeed(self, line: Line) {
+        self.end(|state| {
+            let stays = |other: &Arc<Line>| other.runtime != line.runtime && other.generation == line.generation;
+            let (mut lines, replaced) = state.lines.drain(..).partition::<Vec<_>, _>(stays);
+            state.replaced.extend(replaced);
+            if lines.len() >= RUNTIMES {
+                state.replaced.push(lines.remove(0));
+            }
+            lines.push(Arc::new(line));
+            state.lines = lines;
+        });
+    }
+
+    fn refuse(self, runtime: Id) {
+        self.end(|state| state.unfit.push(runtime));
+    }
+
+    /// Does something if it was not ended from elsewhere.
+    fn end(&self, settle: impl FnOnce(&mut State)) {
+        let Some(inner) = self.inner.upgrade() else { return };
+        let mut state = inner.lock();
+        if state.connecting.as_ref().is_some_and(|(number, _)| *number == self.number) {
+            state.connecting = None;
+            settle(&mut state);
+        }
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.end(|_| ());
+    }
+}
+
 impl Inner {
     /// Waits for an answer, or for the line to be given up.
     async fn send<T>(&self, line: &Arc<Line>, request: RedisFuture<'_, T>) -> Result<T> {
-        line.sent.fetch_add(1, Ordering::AcqRel);
+        let _waiting = Waiting::on(line);
         let cut = line.cut.notified();
         if line.is_cut.load(Ordering::Acquire) {
             return Err(timed_out(&self.requests.shared.place).with_landed(Landed::No));
@@ -201,11 +285,9 @@ impl Inner {
 
     fn give_up(&self, line: &Arc<Line>) {
         let mut state = self.lock();
-        if state.line.as_ref().is_some_and(|present| Arc::ptr_eq(present, line)) {
-            state.line = None;
-        }
-        line.is_cut.store(true, Ordering::Release);
-        line.cut.notify_waiters();
+        state.lines.retain(|present| !Arc::ptr_eq(present, line));
+        drop(state);
+        line.cut();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -215,14 +297,71 @@ impl Inner {
 
 impl Line {
     fn new(runtime: Id, generation: u64, connection: MultiplexedConnection) -> Self {
-        let (sent, answered) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { runtime, generation, connection, sent, answered, cut: Notify::new(), is_cut: AtomicBool::new(false) }
+        Self {
+            runtime,
+            generation,
+            connection,
+            waiting: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
+            cut: Notify::new(),
+            is_cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether nothing was answered since the last look, at which answers were awaited already.
+    fn stands_still(&self) -> bool {
+        let (waiting, answered) = (self.waiting.load(Ordering::Acquire), self.answered.load(Ordering::Acquire));
+        let looked_at = if waiting > 0 { answered + 1 } else { 0 };
+        self.looked_at.swap(looked_at, Ordering::AcqRel) == looked_at && looked_at > 0
+    }
+
+    /// Whether anybody waits for an answer; ends it if not.
+    fn is_awaited(&self) -> bool {
+        let is_awaited = self.waiting.load(Ordering::Acquire) > 0;
+        if !is_awaited {
+            // Somebody may be about to.
+            self.cut();
+        }
+        is_awaited
+    }
+
+    /// Whoever waits for an answer on it ends.
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+        self.cut.notify_waiters();
     }
 }
 
-async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    client.get_multiplexed_async_connection_with_config(&config).await
+/// A request that is under way, until its caller has the answer or goes away.
+struct Waiting<'a>(&'a Line);
+
+impl<'a> Waiting<'a> {
+    fn on(line: &'a Line) -> Self {
+        line.waiting.fetch_add(1, Ordering::AcqRel);
+        Self(line)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Connects, and proves that this is the server that the keeper is connected to: one address may lead to
+/// several, or to another than before, and then a name would be taken on one and renewed on the other.
+async fn connect(client: &Client, inbox: &str) -> Result<MultiplexedConnection> {
+    // No timeout of the library's: the runtime may have no timer.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+    let mut connection = connected.map_err(classify_connecting)?;
+    // Only there somebody listens. What is sent is ignored.
+    let listeners = redis::cmd("PUBLISH").arg(inbox).arg("").query_async::<u64>(&mut connection).await;
+    match listeners.map_err(classify_connecting)? {
+        0 => Err(Error::new(ErrorKind::Unavailable, "this is another server than the keeper's")),
+        _ => Ok(connection),
+    }
 }
 
 fn without_token() -> Error {

@@ -244,7 +244,10 @@ impl End {
     fn no_connection(&self) -> Error {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         trouble.unwrap_or_else(|| {
-            Error::new(ErrorKind::Unavailable, format!("the connection to redis at {} is lost", self.shared.place))
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("there is no connection to redis at {} yet, or not any more", self.shared.place),
+            )
         })
     }
 

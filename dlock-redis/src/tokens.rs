@@ -58,6 +58,11 @@ impl Tokens {
         known.highest.filter(|_| known.lifted_in == Some(self.round()))
     }
 
+    /// The server has another history than is known here: the bucket is to be lifted before it is used.
+    pub(crate) fn doubt(&self, bucket: Bucket) {
+        self.known(bucket).lifted_in = None;
+    }
+
     /// An epoch for a server that has none, as the scripts want it: never the same twice.
     pub(crate) fn spare_epoch(&self) -> String {
         epoch_to_text(self.spare.fetch_add(1, Ordering::Relaxed))

@@ -8,7 +8,8 @@ Examples:
   dlock conformance --backend redis://HOST        whether that Redis keeps what dlock promises
 
 Locks are kept on this machine unless --backend or DLOCK_BACKEND says where:
-  file:///DIRECTORY, redis://HOST:PORT, etcd://HOST:PORT,HOST:PORT
+  file:///DIRECTORY, redis://HOST:PORT, redis-sentinel://HOST,HOST/SERVICE,
+  redis-cluster://HOST,HOST, etcd://HOST:PORT,HOST:PORT
 
 'dlock run --help' has the exit codes and all the details.";
 

@@ -15,8 +15,10 @@ pub type FastAnswer<T> = BoxFuture<'static, Result<Option<T>>>;
 ///
 /// # Contract
 /// - **Where it runs.** Both methods are called on the caller's thread, maybe without any runtime
-///   around, and must not block. The futures are polled there; that of `take` is handed to the
-///   keeper when the caller goes away, and is not dropped before its time is over.
+///   around, and must not block. The futures are polled there. That of `take` is handed to the
+///   keeper when the caller goes away or does not poll it for a while, and is not dropped before
+///   its time is over. That of `give_back` is dropped when the caller goes away; the keeper then
+///   withdraws the claim, and may do so while the future is still under way.
 /// - **Bounded.** A future ends within [`BackendInfo::request_timeout`](super::BackendInfo) even when
 ///   the service hangs. The runtime that polls it may have no timer.
 pub trait FastPath: Debug + Send + Sync + 'static {
@@ -24,7 +26,8 @@ pub trait FastPath: Debug + Send + Sync + 'static {
     ///
     /// The future answers `None` when the claim is not held and nothing of it is left on the service;
     /// an error says by [`Error::landed`](crate::Error::landed) whether the claim may have been
-    /// registered. The keeper then requests the claim.
+    /// registered, or may be within [`BackendInfo::request_timeout`](super::BackendInfo). The keeper
+    /// then requests the claim.
     fn take(&self, claim: &Claim) -> Option<FastAnswer<(Grant, Life)>>;
 
     /// Gives back what [`FastPath::take`] took. `None` when that is not to be tried now.

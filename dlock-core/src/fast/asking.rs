@@ -1,14 +1,12 @@
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready as ready_or_pending};
 
 use futures::FutureExt;
 
-use super::{Fast, Kept, Taking};
+use super::{Fast, Fresh, Kept, Seat, Taking};
 use crate::client::{Client, Start};
-use crate::keeper::unpanicked;
 use crate::lease::Cell;
 use crate::{Grant, Life, Result};
 
@@ -17,7 +15,7 @@ use crate::{Grant, Life, Result};
 pub(crate) struct Asking<'a> {
     client: &'a Client,
     fast: &'a Fast,
-    under_way: Option<(Box<Start>, Taking)>,
+    seat: Arc<Seat>,
 }
 
 impl<'a> Asking<'a> {
@@ -28,21 +26,25 @@ impl<'a> Asking<'a> {
         if client.require_mode(start.claim.mode).is_err() {
             return Err(start);
         }
-        let Some(taking) = fast.ask(&start) else { return Err(start) };
         start.attempt.set_claim(start.claim.id);
-        Ok(Self { client, fast, under_way: Some((start, taking)) })
+        let seat = fast.ask(start)?;
+        Ok(Self { client, fast, seat })
     }
 
     fn settle(&self, start: Box<Start>, answer: Result<Option<(Grant, Life)>>) {
+        let now = self.client.clock.now();
+        let ttl = start.claim.ttl;
+        let is_fresh = |life: &Life| life.valid_until().is_none_or(|until| until.since(now) >= ttl / 2);
         let (grant, life) = match answer {
             // A life that is half over is renewed before it is handed out.
-            Ok(Some((grant, life))) if self.is_fresh(&life, start.claim.ttl) => (grant, life),
+            Ok(Some((grant, life))) if is_fresh(&life) => (grant, life),
             other => return self.hand_over(start, ready(other).boxed()),
         };
         let (claim, name, clock) = (start.claim.id, start.claim.name.clone(), self.client.clock.clone());
         let cell = Arc::new(Cell::new(claim, name, grant, clock, life.valid_until()));
         let (slot, attempt) = (start.slot.clone(), start.attempt.clone());
-        match self.fast.keep(start, cell.clone(), life) {
+        let fresh = Fresh { start, cell: cell.clone(), life, since: now, suspect: false };
+        match self.fast.keep(fresh) {
             Kept::Later => {}
             Kept::Wake => self.client.wake_keeper(),
             Kept::Closing(start) => return self.hand_over(start, ready(Ok(Some((grant, life)))).boxed()),
@@ -52,16 +54,12 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn is_fresh(&self, life: &Life, ttl: Duration) -> bool {
-        life.valid_until().is_none_or(|until| until.since(self.client.clock.now()) >= ttl / 2)
-    }
-
+    /// The keeper notes that the attempt is over when it takes it on: until then it must not end, nor
+    /// miss what happens to the claim.
     fn hand_over(&self, start: Box<Start>, taking: Taking) {
         let claim = start.claim.id;
-        self.client.hand_over(start, taking);
-        // Only now, so that a keeper that closes waits for it.
-        if self.fast.asked(claim) {
-            self.client.wake_keeper();
+        if !self.client.hand_over(start, taking) {
+            self.fast.asked(claim);
         }
     }
 }
@@ -69,15 +67,8 @@ impl<'a> Asking<'a> {
 impl Future for Asking<'_> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Some((_, taking)) = &mut self.under_way else { return Poll::Ready(()) };
-        let polled = unpanicked(|| Ok(taking.as_mut().poll(context)));
-        let answer = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(answer)) => answer,
-            Err(panicked) => Err(panicked),
-        };
-        if let Some((start, _)) = self.under_way.take() {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Some((start, answer)) = ready_or_pending!(self.seat.poll(context)) {
             self.settle(start, answer);
         }
         Poll::Ready(())
@@ -86,7 +77,7 @@ impl Future for Asking<'_> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        if let Some((start, taking)) = self.under_way.take() {
+        if let Some((start, taking)) = self.seat.take() {
             self.hand_over(start, taking);
         }
     }

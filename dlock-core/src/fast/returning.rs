@@ -1,18 +1,21 @@
+use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
 
-use super::{Fast, Fresh};
+use super::Fast;
 use crate::client::Client;
 use crate::keeper::unpanicked;
-use crate::{FastAnswer, Withdrawn};
+use crate::{ClaimId, FastAnswer, Withdrawn};
 
 /// A caller's own attempt to give back a claim that is not in the keeper's care. It answers whether
-/// that worked; if not, or when it is dropped before, the claim is in the keeper's hands.
+/// that worked; if not, the keeper is to be told, and is told when it is dropped before.
 pub(crate) struct Returning<'a> {
     client: &'a Client,
-    under_way: Option<(Fresh, FastAnswer<Withdrawn>)>,
+    fast: &'a Fast,
+    claim: ClaimId,
+    giving: Option<FastAnswer<Withdrawn>>,
 }
 
 /// How an attempt to give a claim back ended.
@@ -20,16 +23,16 @@ pub(crate) struct Returning<'a> {
 pub(crate) enum Returned {
     /// The service has confirmed it.
     Done,
-    /// The keeper withdraws the claim.
-    ByKeeper,
+    /// It is in the keeper's care.
+    Not,
 }
 
 impl<'a> Returning<'a> {
-    pub(crate) fn begin(client: &'a Client, fast: &Fast, fresh: Fresh) -> Self {
-        let claim = fresh.start.claim.to_ref();
-        let giving = fresh.cell.is_held().then(|| fast.path.give_back(&claim)).flatten();
-        let giving = giving.unwrap_or_else(|| std::future::ready(Ok(None)).boxed());
-        Self { client, under_way: Some((fresh, giving)) }
+    /// Begins; `None` when the claim is in the keeper's care already.
+    pub(crate) fn begin(client: &'a Client, fast: &'a Fast, claim: ClaimId) -> Option<Self> {
+        let giving = fast.begin_return(claim)?;
+        let giving = fast.path.give_back(&giving).unwrap_or_else(|| ready(Ok(None)).boxed());
+        Some(Self { client, fast, claim, giving: Some(giving) })
     }
 }
 
@@ -37,26 +40,23 @@ impl Future for Returning<'_> {
     type Output = Returned;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Returned> {
-        let Some((_, giving)) = &mut self.under_way else { return Poll::Ready(Returned::Done) };
+        let Some(giving) = &mut self.giving else { return Poll::Ready(Returned::Done) };
         let polled = unpanicked(|| Ok(giving.as_mut().poll(context)));
         if matches!(polled, Ok(Poll::Pending)) {
             return Poll::Pending;
         }
-        if matches!(polled, Ok(Poll::Ready(Ok(Some(_))))) {
-            self.under_way = None;
-            return Poll::Ready(Returned::Done);
-        }
-        if let Some((fresh, _)) = self.under_way.take() {
-            self.client.withdraw(fresh);
-        }
-        Poll::Ready(Returned::ByKeeper)
+        self.giving = None;
+        let returned = if matches!(polled, Ok(Poll::Ready(Ok(Some(_))))) { Returned::Done } else { Returned::Not };
+        self.fast.end_return(self.claim, returned);
+        Poll::Ready(returned)
     }
 }
 
 impl Drop for Returning<'_> {
     fn drop(&mut self) {
-        if let Some((fresh, _)) = self.under_way.take() {
-            self.client.withdraw(fresh);
+        if self.giving.take().is_some() {
+            self.fast.end_return(self.claim, Returned::Not);
+            self.client.release_later(self.claim);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Keeper;
 use super::entry::{Entry, Phase};
 use super::work::{Done, guarded};
 use crate::client::{Start, closed};
-use crate::fast::{Fresh, Taking};
+use crate::fast::{Fast, Fresh, Taking};
 use crate::{ClaimId, Error, ErrorKind, Grant, Landed, Life, Requested, Result, Why};
 
 /// What the keeper takes over from callers that use the fast path.
@@ -17,37 +17,41 @@ impl Keeper {
         }
     }
 
-    fn adopt_hold(&mut self, fresh: Fresh) {
+    /// Sees through what callers have begun and do not get on with: they may be stopped for long, and others
+    /// wait for it.
+    pub(crate) fn adopt_begun(&mut self) {
         let now = self.clock.now();
-        let entry = self.held_entry(fresh);
-        let claim = entry.claim.id;
-        tracing::debug!(parent: &entry.span, "held, and from now on renewed");
-        self.claims.insert(entry);
-        if let Some(entry) = self.claims.get_mut(claim) {
-            entry.collect_by = Some(now + entry.claim.ttl);
-            entry.hold_until = self.settings.max_hold_time.map(|time| now + time);
+        let Some(fast) = &self.fast else { return };
+        if self.closing.is_none() && now < self.next_look {
+            return;
         }
-        self.claims.reschedule(claim);
+        self.next_look = now + Fast::LOOK;
+        let begun = fast.take_begun();
+        for seat in begun.asking {
+            if let Some((start, taking)) = seat.take() {
+                self.adopt_attempt(*start, taking);
+            }
+        }
+        for fresh in begun.returning {
+            let claim = fresh.start.claim.id;
+            self.adopt_hold(fresh);
+            self.end(claim, Why::Release);
+        }
     }
 
-    /// Withdraws a claim that its holder could not give back by itself.
-    pub(crate) fn withdraw_fresh(&mut self, fresh: Fresh) {
-        let entry = self.held_entry(fresh);
-        let claim = entry.claim.id;
-        self.claims.insert(entry);
-        self.end(claim, Why::Release);
-    }
-
-    fn held_entry(&self, fresh: Fresh) -> Entry {
-        let Fresh { start, cell, life, suspect } = fresh;
+    fn adopt_hold(&mut self, fresh: Fresh) {
+        let Fresh { start, cell, life, since, suspect } = fresh;
         let now = self.clock.now();
         let mut entry = Entry::new(*start, now);
+        tracing::debug!(parent: &entry.span, "held, and from now on renewed");
         entry.phase = Phase::Held;
         entry.grant = Some(cell.grant);
         entry.cell = Some(cell);
         entry.suspect = suspect;
         entry.live(life, now);
-        entry
+        entry.collect_by = Some(now + entry.claim.ttl);
+        entry.hold_until = self.settings.max_hold_time.map(|time| since + time);
+        self.claims.insert(entry);
     }
 
     /// Sees an attempt through that its caller does not wait for any more.
@@ -56,6 +60,7 @@ impl Keeper {
         let (slot, attempt) = (start.slot.clone(), start.attempt.clone());
         let mut entry = Entry::new(start, self.clock.now());
         entry.busy = true;
+        entry.suspect = self.fast.as_ref().is_some_and(|fast| fast.asked(claim));
         let span = entry.span.clone();
         self.claims.insert(entry);
         let (clock, bound) = (self.clock.clone(), self.info.request_timeout);
@@ -79,7 +84,13 @@ impl Keeper {
         let Some(entry) = self.claims.get_mut(claim) else { return };
         entry.busy = false;
         entry.last_touched = self.clock.now();
-        entry.in_doubt |= answer.is_err_and(|error| error.landed() == Landed::Maybe);
+        if let Err(error) = answer {
+            if error.landed() == Landed::Maybe {
+                entry.in_doubt = true;
+                entry.strayed_at = Some(entry.last_touched);
+            }
+            entry.attempt.set_last_error(Some(error));
+        }
         match entry.phase {
             Phase::Ending(_) if entry.in_doubt => self.withdraw(claim),
             Phase::Ending(_) => self.forget(claim),

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::Health;
 use crate::client::Start;
-use crate::fast::{Fresh, Taking};
+use crate::fast::Taking;
 use crate::slot::Attempt;
 use crate::{
     ClaimId, ClaimRef, DamagedEntry, Instant, LockName, LockState, NamePage, NamePrefix, Page, Result, Withdrawn,
@@ -18,8 +18,6 @@ pub(crate) enum Command {
     Start(Box<Start>),
     /// The caller's own attempt, which it does not wait for any more.
     Adopt(Box<Start>, Taking),
-    /// A claim that its holder could not give back by itself.
-    Withdraw(Box<Fresh>),
     /// There is something new on the fast path.
     Wake,
     Abandon(Arc<Attempt>),

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entry::{Phase, backoff};
 use super::granting::unsent;
@@ -8,6 +9,9 @@ use super::{Answer, Keeper};
 use crate::client::closed;
 use crate::slot::Attempt;
 use crate::{ClaimId, Loss, Result, Why, Withdrawn};
+
+/// When a claim is withdrawn again that may be registered late; then after twice the time, and so on.
+const FIRST_SEARCH: Duration = Duration::from_millis(50);
 
 /// How claims come to their end, wanted or not.
 impl Keeper {
@@ -87,7 +91,15 @@ impl Keeper {
                 for reply in entry.releases.drain(..) {
                     let _ = reply.send(Ok(withdrawn));
                 }
-                return self.forget(claim);
+                let Some(strayed_at) = entry.strayed_at else { return self.forget(claim) };
+                let surely_there_at = strayed_at + self.info.request_timeout;
+                if surely_there_at <= now {
+                    return self.forget(claim);
+                }
+                // A request that arrives after this would register the claim for nobody.
+                let pause = now.since(strayed_at).max(FIRST_SEARCH);
+                entry.repeat_at = surely_there_at.min(now + pause);
+                return self.claims.reschedule(claim);
             }
             Err(error) => error,
         };

@@ -54,6 +54,9 @@ pub(crate) struct Entry {
     pub(crate) suspect: bool,
     /// A request about it had no known outcome.
     pub(crate) in_doubt: bool,
+    /// When a caller's own request was given up, which may still arrive: on a connection of its own, it is
+    /// not overtaken by what is sent later.
+    pub(crate) strayed_at: Option<Instant>,
     pub(crate) next_renewal: Instant,
     /// When a request or a withdrawal is repeated, or has waited for its turn in vain.
     pub(crate) repeat_at: Instant,
@@ -92,6 +95,7 @@ impl Entry {
             renewing_since: None,
             suspect: false,
             in_doubt: false,
+            strayed_at: None,
             next_renewal: now,
             repeat_at: now,
             since: now,

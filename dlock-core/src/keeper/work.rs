@@ -69,7 +69,8 @@ impl Keeper {
 
     pub(crate) fn broken(&mut self, claim: ClaimId, answer: Result<Withdrawn>, reply: Answer<Withdrawn>) {
         if answer.is_ok() {
-            self.gone(claim, crate::Gone::Absent);
+            // It may be one that a caller has just taken.
+            self.event(crate::Event::Gone(claim, crate::Gone::Absent));
         }
         let _ = reply.send(answer);
     }

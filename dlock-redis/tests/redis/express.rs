@@ -1,8 +1,13 @@
 //! The fast path: free names taken and given back on a connection of the callers' own.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dlock_core::{ErrorKind, Locks};
+use dlock_redis::RedisConfig;
+use dlock_testkit::proxy::{Direction, Flow, Link, Proxy};
 use dlock_testkit::servers::Redis;
 use redis::InfoDict;
 
@@ -91,6 +96,12 @@ async fn forgotten_scripts_and_a_lost_history_are_got_over() {
     let after = guard.token().unwrap();
     assert_ne!(after.epoch, before.epoch);
     guard.release().await.unwrap();
+    cycle(&locks, "a").await;
+    world.run::<()>(&["CONFIG", "RESETSTAT"]).await;
+    for _ in 0..20 {
+        cycle(&locks, "a").await;
+    }
+    assert_eq!((world.calls("set").await, world.calls("evalsha").await), (20, 20), "all of them go the fast way again");
     assert_eq!(world.keys().await, ["dlock:{0}:tokens"]);
 }
 
@@ -151,6 +162,201 @@ fn a_runtime_that_dies_in_the_middle_leaves_nothing_and_the_client_goes_on() {
     });
     futures::executor::block_on(cycle(&locks, "without a runtime"));
     futures::executor::block_on(locks.close()).unwrap();
+}
+
+#[tokio::test]
+async fn callers_do_not_go_to_another_server_than_the_keeper() {
+    let (Some(world), Some(other)) = (World::start().await, World::start().await) else { return };
+    let proxy = Proxy::start(addr(&world)).unwrap();
+    let locks = Locks::builder(by(&proxy)).ttl(Duration::from_secs(120)).connect().await.unwrap();
+    // As a name or an address does that moves with the primary.
+    proxy.retarget(addr(&other));
+    for _ in 0..4 * BUSY {
+        cycle(&locks, "warm").await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let guard = locks.lock("a").unwrap().acquire().await.unwrap();
+    let rival = Locks::builder(world.config()).connect().await.unwrap();
+    assert!(rival.lock("a").unwrap().try_acquire().await.unwrap().is_none(), "two hold it");
+    assert!(guard.is_held());
+    assert_eq!(other.keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_release_ends_though_its_connection_hangs_and_has_been_replaced() {
+    let Some(world) = World::start().await else { return };
+    let (slow, is_slow) = (Link::new(), Arc::new(AtomicBool::new(false)));
+    let filter = {
+        let (slow, is_slow) = (slow.clone(), is_slow.clone());
+        move |_: SocketAddr| is_slow.load(Ordering::SeqCst).then(|| slow.clone())
+    };
+    let proxy = Proxy::builder(addr(&world)).with_filter(filter).start().unwrap();
+    let config = by(&proxy).with_request_timeout(Duration::from_secs(2));
+    let locks = Locks::builder(config).ttl(Duration::from_secs(120)).connect().await.unwrap();
+    is_slow.store(true, Ordering::SeqCst);
+    is_served_fast(&world, &locks).await;
+    is_slow.store(false, Ordering::SeqCst);
+    let guard = locks.lock("a").unwrap().acquire().await.unwrap();
+    slow.set(Direction::ToServer, Flow::Hold);
+    let release = tokio::spawn(guard.release());
+    tokio::task::yield_now().await;
+    // The keeper's connection is made anew, and beside it another for the callers.
+    proxy.close_connections();
+    for _ in 0..3 * BUSY {
+        cycle(&locks, "warm").await;
+    }
+    tokio::time::timeout(BOUND, release).await.expect("it does not wait for ever").unwrap().unwrap();
+    eventually("nothing is left", || async { world.keys().await == ["dlock:{0}:tokens"] }).await;
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_after_its_claim_was_withdrawn_leaves_nothing() {
+    let Some(world) = World::start().await else { return };
+    let (slow, is_slow) = (Link::new(), Arc::new(AtomicBool::new(false)));
+    let filter = {
+        let (slow, is_slow) = (slow.clone(), is_slow.clone());
+        move |_: SocketAddr| is_slow.load(Ordering::SeqCst).then(|| slow.clone())
+    };
+    let proxy = Proxy::builder(addr(&world)).with_filter(filter).start().unwrap();
+    let config = by(&proxy).with_request_timeout(Duration::from_secs(1));
+    let locks = Locks::builder(config).ttl(Duration::from_secs(120)).connect().await.unwrap();
+    is_slow.store(true, Ordering::SeqCst);
+    is_served_fast(&world, &locks).await;
+    world.run::<()>(&["CONFIG", "RESETSTAT"]).await;
+    slow.set(Direction::ToServer, Flow::Hold);
+    let lock = locks.lock("a").unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(50), lock.acquire()).await.is_err());
+    eventually("the claim is withdrawn", || async { world.calls("evalsha").await > 0 }).await;
+    slow.heal();
+    eventually("its request arrives", || async { world.calls("set").await > 0 }).await;
+    eventually("nothing is left", || async { world.keys().await == ["dlock:{0}:tokens"] }).await;
+}
+
+#[tokio::test]
+async fn two_runtimes_each_have_a_connection() {
+    let Some(world) = World::start().await else { return };
+    let locks = busy(&world).await;
+    let before = connections(&world).await;
+    let other = std::thread::spawn({
+        let locks = locks.clone();
+        move || {
+            runtime().block_on(async {
+                for _ in 0..20 * BUSY {
+                    cycle(&locks, "other").await;
+                }
+            });
+        }
+    });
+    world.run::<()>(&["CONFIG", "RESETSTAT"]).await;
+    while !other.is_finished() {
+        cycle(&locks, "mine").await;
+    }
+    other.join().unwrap();
+    assert!(world.calls("hello").await < 10, "connections are made again and again");
+    assert!(connections(&world).await <= before + 2);
+}
+
+#[tokio::test]
+async fn closing_ends_the_callers_connection() {
+    let Some(world) = World::start().await else { return };
+    let before = connections(&world).await;
+    let locks = busy(&world).await;
+    locks.close().await.unwrap();
+    eventually("no connection is left", || async { connections(&world).await <= before }).await;
+    drop(locks);
+}
+
+#[test]
+fn a_runtime_that_dies_while_it_connects_does_not_keep_others_from_it() {
+    if Redis::installed().is_err() {
+        return;
+    }
+    let (outer, inner) = (runtime(), runtime());
+    let world = outer.block_on(World::start()).unwrap();
+    let (slow, is_slow) = (Link::new(), Arc::new(AtomicBool::new(false)));
+    let filter = {
+        let (slow, is_slow) = (slow.clone(), is_slow.clone());
+        move |_: SocketAddr| is_slow.load(Ordering::SeqCst).then(|| slow.clone())
+    };
+    let proxy = outer.block_on(async { Proxy::builder(addr(&world)).with_filter(filter).start().unwrap() });
+    let locks = inner.block_on(Locks::builder(by(&proxy)).ttl(Duration::from_secs(120)).connect()).unwrap();
+    slow.set(Direction::ToServer, Flow::Hold);
+    is_slow.store(true, Ordering::SeqCst);
+    inner.block_on(async {
+        for _ in 0..BUSY {
+            cycle(&locks, "warm").await;
+        }
+    });
+    inner.shutdown_background();
+    is_slow.store(false, Ordering::SeqCst);
+    outer.block_on(is_served_fast(&world, &locks));
+}
+
+#[test]
+fn a_runtime_without_drivers_is_no_obstacle() {
+    if Redis::installed().is_err() {
+        return;
+    }
+    let outer = runtime();
+    let world = outer.block_on(World::start()).unwrap();
+    let locks = outer.block_on(Locks::builder(world.config()).ttl(Duration::from_secs(120)).connect()).unwrap();
+    let bare = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    bare.block_on(async {
+        for _ in 0..BUSY {
+            cycle(&locks, "warm").await;
+        }
+    });
+    outer.block_on(is_served_fast(&world, &locks));
+}
+
+#[test]
+fn a_runtime_without_a_timer_is_served_fast() {
+    if Redis::installed().is_err() {
+        return;
+    }
+    let outer = runtime();
+    let world = outer.block_on(World::start()).unwrap();
+    let locks = outer.block_on(Locks::builder(world.config()).ttl(Duration::from_secs(120)).connect()).unwrap();
+    let timeless = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let mut lines = 0;
+    for _ in 0..20 {
+        timeless.block_on(async {
+            for _ in 0..BUSY {
+                cycle(&locks, "a").await;
+            }
+        });
+        lines = outer.block_on(evalsha_connections(&world));
+        if lines >= 2 {
+            break;
+        }
+    }
+    assert!(lines >= 2, "callers never came to a connection of their own");
+}
+
+/// How many connections called a script last.
+async fn evalsha_connections(world: &World) -> usize {
+    let all: String = world.run(&["CLIENT", "LIST"]).await;
+    all.lines().filter(|line| line.contains("cmd=evalsha")).count()
+}
+
+/// Waits until callers on this runtime have a connection of their own.
+async fn is_served_fast(world: &World, locks: &Locks) {
+    let before = connections(world).await;
+    eventually("callers have a connection of their own", || async {
+        for _ in 0..BUSY {
+            cycle(locks, "warm").await;
+        }
+        connections(world).await > before
+    })
+    .await;
+}
+
+fn addr(world: &World) -> SocketAddr {
+    world.server.url().trim_start_matches("redis://").trim_end_matches('/').parse().unwrap()
+}
+
+fn by(proxy: &Proxy) -> RedisConfig {
+    RedisConfig::from_url(&format!("redis://{}", proxy.addr())).unwrap().with_request_timeout(Duration::from_secs(5))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
