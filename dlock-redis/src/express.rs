@@ -1,21 +1,22 @@
 //! The fast path: a connection of the callers' own, on their runtime.
 
+mod line;
+
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use dlock_core::{Claim, ClaimRef, Error, ErrorKind, FastAnswer, FastPath, Grant, Landed, Life, Result, Withdrawn};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, RedisFuture};
+use redis::RedisFuture;
+use redis::aio::ConnectionLike;
 use tokio::runtime::{Handle, Id};
-use tokio::sync::Notify;
 
-use crate::error::{classify, classify_connecting, timed_out};
+use self::line::{Line, connect};
+use crate::error::classify;
 use crate::native::{self, Released, Taken};
 use crate::requests::Requests;
 
@@ -47,22 +48,6 @@ struct State {
     /// Runtimes that no connection can live on.
     unfit: Vec<Id>,
     is_closed: bool,
-}
-
-/// One connection, and the runtime that its driver runs on.
-struct Line {
-    runtime: Id,
-    /// Which connection of the link it was made beside: a link that is rebuilt may lead to another server.
-    generation: u64,
-    connection: MultiplexedConnection,
-    /// How many requests are under way.
-    waiting: AtomicU64,
-    answered: AtomicU64,
-    /// What stood in `answered` at the last look, and one more, if there were any requests under way.
-    looked_at: AtomicU64,
-    /// Rung when it is given up: whoever waits for an answer on it ends.
-    cut: Notify,
-    is_cut: AtomicBool,
 }
 
 /// A connection is worth it to a client that has asked so often.
@@ -264,18 +249,7 @@ impl Drop for Making {
 impl Inner {
     /// Waits for an answer, or for the line to be given up.
     async fn send<T>(&self, line: &Arc<Line>, request: RedisFuture<'_, T>) -> Result<T> {
-        let _waiting = Waiting::on(line);
-        let cut = line.cut.notified();
-        if line.is_cut.load(Ordering::Acquire) {
-            return Err(timed_out(&self.requests.shared.place).with_landed(Landed::No));
-        }
-        let answer = tokio::select! {
-            biased;
-            answer = request => answer,
-            () = cut => return Err(timed_out(&self.requests.shared.place)),
-        };
-        line.answered.fetch_add(1, Ordering::AcqRel);
-        answer.map_err(|error| {
+        line.answer(&self.requests.shared.place, request).await?.map_err(|error| {
             if error.is_unrecoverable_error() {
                 self.give_up(line);
             }
@@ -292,75 +266,6 @@ impl Inner {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Line {
-    fn new(runtime: Id, generation: u64, connection: MultiplexedConnection) -> Self {
-        Self {
-            runtime,
-            generation,
-            connection,
-            waiting: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            looked_at: AtomicU64::new(0),
-            cut: Notify::new(),
-            is_cut: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether nothing was answered since the last look, at which answers were awaited already.
-    fn stands_still(&self) -> bool {
-        let (waiting, answered) = (self.waiting.load(Ordering::Acquire), self.answered.load(Ordering::Acquire));
-        let looked_at = if waiting > 0 { answered + 1 } else { 0 };
-        self.looked_at.swap(looked_at, Ordering::AcqRel) == looked_at && looked_at > 0
-    }
-
-    /// Whether anybody waits for an answer; ends it if not.
-    fn is_awaited(&self) -> bool {
-        let is_awaited = self.waiting.load(Ordering::Acquire) > 0;
-        if !is_awaited {
-            // Somebody may be about to.
-            self.cut();
-        }
-        is_awaited
-    }
-
-    /// Whoever waits for an answer on it ends.
-    fn cut(&self) {
-        self.is_cut.store(true, Ordering::Release);
-        self.cut.notify_waiters();
-    }
-}
-
-/// A request that is under way, until its caller has the answer or goes away.
-struct Waiting<'a>(&'a Line);
-
-impl<'a> Waiting<'a> {
-    fn on(line: &'a Line) -> Self {
-        line.waiting.fetch_add(1, Ordering::AcqRel);
-        Self(line)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Connects, and proves that this is the server that the keeper is connected to: one address may lead to
-/// several, or to another than before, and then a name would be taken on one and renewed on the other.
-async fn connect(client: &Client, inbox: &str) -> Result<MultiplexedConnection> {
-    // No timeout of the library's: the runtime may have no timer.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-    let mut connection = connected.map_err(classify_connecting)?;
-    // Only there somebody listens. What is sent is ignored.
-    let listeners = redis::cmd("PUBLISH").arg(inbox).arg("").query_async::<u64>(&mut connection).await;
-    match listeners.map_err(classify_connecting)? {
-        0 => Err(Error::new(ErrorKind::Unavailable, "this is another server than the keeper's")),
-        _ => Ok(connection),
     }
 }
 
