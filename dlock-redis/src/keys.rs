@@ -88,15 +88,16 @@ impl Keyspace {
 
     /// The key that every claimed name has.
     pub(crate) fn main(&self, name: &LockName) -> String {
-        self.key("name", name)
+        self.key(self.bucket(name), "name", name)
     }
 
     pub(crate) fn of(&self, name: &LockName) -> NameKeys {
+        let bucket = self.bucket(name);
         NameKeys {
-            tokens: self.tokens(self.bucket(name)).to_owned(),
-            main: self.main(name),
-            order: self.key("order", name),
-            due: self.key("due", name),
+            tokens: self.tokens(bucket).to_owned(),
+            main: self.key(bucket, "name", name),
+            order: self.key(bucket, "order", name),
+            due: self.key(bucket, "due", name),
         }
     }
 
@@ -116,8 +117,8 @@ impl Keyspace {
         (bucket == self.bucket(&name).0.to_string()).then_some(name)
     }
 
-    fn key(&self, kind: &str, name: &LockName) -> String {
-        format!("{}:{{{}}}:{kind}:{name}", self.namespace, self.bucket(name).0)
+    fn key(&self, bucket: Bucket, kind: &str, name: &LockName) -> String {
+        format!("{}:{{{bucket}}}:{kind}:{name}", self.namespace)
     }
 
     fn count(&self) -> u16 {

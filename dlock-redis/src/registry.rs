@@ -99,25 +99,16 @@ impl Registry {
     pub(crate) fn end(&self, id: ClaimId) -> Option<Grant> {
         let mut state = self.lock();
         let known = state.claims.get_mut(&id)?;
-        known.requests = known.requests.saturating_sub(1);
-        let grant = known.grant;
-        if known.requests == 0 && std::mem::take(&mut known.ended) {
-            // It is not known whether that was before or after what the request found.
-            self.send(Event::Suspect(Scope::Claim(id)));
-        }
-        grant
+        self.close_request(known);
+        known.grant
     }
 
     /// The one request for a fresh claim has ended with this grant.
     pub(crate) fn end_granted(&self, id: ClaimId, grant: Grant) -> Grant {
         let mut state = self.lock();
         let Some(known) = state.claims.get_mut(&id) else { return grant };
-        known.requests = known.requests.saturating_sub(1);
-        let grant = *known.grant.get_or_insert(grant);
-        if known.requests == 0 && std::mem::take(&mut known.ended) {
-            self.send(Event::Suspect(Scope::Claim(id)));
-        }
-        grant
+        self.close_request(known);
+        *known.grant.get_or_insert(grant)
     }
 
     /// The claim holds, as an answer says. The first grant stands: a token is minted once.
@@ -220,6 +211,14 @@ impl Registry {
         if let Some(known) = self.lock().claims.get_mut(&id) {
             known.proving = false;
             self.tell(known, id, grant);
+        }
+    }
+
+    fn close_request(&self, known: &mut Known) {
+        known.requests = known.requests.saturating_sub(1);
+        if known.requests == 0 && std::mem::take(&mut known.ended) {
+            // It is not known whether that was before or after what the request found.
+            self.send(Event::Suspect(Scope::Claim(known.claim.id)));
         }
     }
 

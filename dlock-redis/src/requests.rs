@@ -1,10 +1,11 @@
 //! What is asked of the server about one claim or one name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dlock_core::{
-    Claim, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, Grant, Landed, Life, LockName, Mode, Queue, Requested,
-    Result, Token, Why, Withdrawn,
+    Claim, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, Grant, Landed, Life, LockName, Queue, Requested, Result,
+    Token, Why, Withdrawn,
 };
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
@@ -56,7 +57,7 @@ impl Requests {
                     self.shared.registry.queued_anew(claim.id);
                 }
                 let wait = wait.parse().map_err(|_| strange_answer("a wait"))?;
-                self.shared.registry.queued(claim.id, std::time::Duration::from_millis(wait));
+                self.shared.registry.queued(claim.id, Duration::from_millis(wait));
                 Ok(Requested::Queued(life))
             }
             ["refused"] => Ok(Requested::Refused),
@@ -159,7 +160,7 @@ fn withdrawn(answer: &str) -> Result<Withdrawn> {
 }
 
 fn mismatch(claim: &Claim, mode: &str) -> Error {
-    let used = mode_from_text(mode).map_or_else(|| mode.to_owned(), |mode: Mode| mode.to_string());
+    let used = mode_from_text(mode).map_or_else(|| mode.to_owned(), |mode| mode.to_string());
     let (name, wanted) = (&claim.name, claim.mode);
     Error::new(ErrorKind::Mismatch, format!("{name} is in use as {used}, which cannot be combined with {wanted}"))
 }

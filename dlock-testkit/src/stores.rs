@@ -77,7 +77,7 @@ const STORES: &[Store] = &[
             "rediss-cluster",
         ],
         form: "redis://HOST:PORT",
-        options: &["ca-file", "cert-file", "key-file", "sentinel-user", "sentinel-password", "db", "replicas"],
+        options: dlock_redis::RedisConfig::URL_OPTIONS,
         open: |url| Ok(Box::new(RedisSubject::from_url(url)?)),
     },
     #[cfg(feature = "etcd")]

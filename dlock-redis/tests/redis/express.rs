@@ -41,6 +41,17 @@ async fn busy(world: &World) -> Locks {
     locks
 }
 
+/// A way to the server on which connections that are made while the switch is on are those of the link.
+fn with_a_slow_line(world: &World) -> (Proxy, Link, Arc<AtomicBool>) {
+    let (slow, is_slow) = (Link::new(), Arc::new(AtomicBool::new(false)));
+    let filter = {
+        let (slow, is_slow) = (slow.clone(), is_slow.clone());
+        move |_: SocketAddr| is_slow.load(Ordering::SeqCst).then(|| slow.clone())
+    };
+    let proxy = Proxy::builder(addr(world)).with_filter(filter).start().unwrap();
+    (proxy, slow, is_slow)
+}
+
 #[tokio::test]
 async fn a_busy_client_sends_two_requests_for_each_cycle_and_none_by_the_keeper() {
     let Some(world) = World::start().await else { return };
@@ -185,12 +196,7 @@ async fn callers_do_not_go_to_another_server_than_the_keeper() {
 #[tokio::test]
 async fn a_release_ends_though_its_connection_hangs_and_has_been_replaced() {
     let Some(world) = World::start().await else { return };
-    let (slow, is_slow) = (Link::new(), Arc::new(AtomicBool::new(false)));
-    let filter = {
-        let (slow, is_slow) = (slow.clone(), is_slow.clone());
-        move |_: SocketAddr| is_slow.load(Ordering::SeqCst).then(|| slow.clone())
-    };
-    let proxy = Proxy::builder(addr(&world)).with_filter(filter).start().unwrap();
+    let (proxy, slow, is_slow) = with_a_slow_line(&world);
     let config = by(&proxy).with_request_timeout(Duration::from_secs(2));
     let locks = Locks::builder(config).ttl(Duration::from_secs(120)).connect().await.unwrap();
     is_slow.store(true, Ordering::SeqCst);
@@ -212,12 +218,7 @@ async fn a_release_ends_though_its_connection_hangs_and_has_been_replaced() {
 #[tokio::test]
 async fn a_request_that_arrives_after_its_claim_was_withdrawn_leaves_nothing() {
     let Some(world) = World::start().await else { return };
-    let (slow, is_slow) = (Link::new(), Arc::new(AtomicBool::new(false)));
-    let filter = {
-        let (slow, is_slow) = (slow.clone(), is_slow.clone());
-        move |_: SocketAddr| is_slow.load(Ordering::SeqCst).then(|| slow.clone())
-    };
-    let proxy = Proxy::builder(addr(&world)).with_filter(filter).start().unwrap();
+    let (proxy, slow, is_slow) = with_a_slow_line(&world);
     let config = by(&proxy).with_request_timeout(Duration::from_secs(1));
     let locks = Locks::builder(config).ttl(Duration::from_secs(120)).connect().await.unwrap();
     is_slow.store(true, Ordering::SeqCst);

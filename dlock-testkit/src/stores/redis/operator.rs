@@ -4,7 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, InfoDict, RedisError, RedisResult, Value};
+use ::redis::{
+    AsyncCommands, AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, InfoDict, RedisError, RedisResult,
+    ScanOptions, Value,
+};
+use futures::TryStreamExt;
 
 use super::address::{Address, Place, Service};
 
@@ -118,20 +122,12 @@ pub(super) async fn order<T: FromRedisValue>(client: &Client, words: &[&str]) ->
 
 /// All keys that match, without holding up the server as KEYS does.
 pub(super) async fn keys(connection: &mut MultiplexedConnection, pattern: &str) -> RedisResult<Vec<Vec<u8>>> {
-    let (mut keys, mut cursor) = (Vec::new(), 0_u64);
-    loop {
-        let mut scan = ::redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
-        let (next, part): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
-        keys.extend(part);
-        if next == 0 {
-            // A key may be returned several times (redis.io/docs, SCAN).
-            keys.sort();
-            keys.dedup();
-            return Ok(keys);
-        }
-        cursor = next;
-    }
+    let options = ScanOptions::default().with_pattern(pattern).with_count(1000);
+    let mut keys: Vec<_> = connection.scan_options(options).await?.try_collect().await?;
+    // A key may be returned several times (redis.io/docs, SCAN).
+    keys.sort();
+    keys.dedup();
+    Ok(keys)
 }
 
 /// The primary that a sentinel names.

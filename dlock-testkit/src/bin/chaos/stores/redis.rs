@@ -4,6 +4,7 @@ mod alone;
 mod claims;
 mod cluster;
 mod common;
+mod failover;
 mod operator;
 mod sentinel;
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use dlock_core::{LockName, Namespace};
-use redis::RedisResult;
+use futures::TryStreamExt;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, RedisResult, ScanOptions};
 use tokio::time::{Instant, sleep};
 
 use super::operator::{Operator, until};
@@ -53,18 +54,10 @@ async fn find(operator: &Operator, pattern: &str) -> Vec<Found> {
 }
 
 async fn keys(connection: &mut MultiplexedConnection, pattern: &str) -> RedisResult<Vec<String>> {
-    let (mut keys, mut cursor) = (Vec::new(), 0_u64);
-    loop {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
-        let (next, part): (u64, Vec<String>) = scan.query_async(connection).await?;
-        keys.extend(part);
-        if next == 0 {
-            // A key may be returned several times (redis.io/docs, SCAN).
-            keys.sort();
-            keys.dedup();
-            return Ok(keys);
-        }
-        cursor = next;
-    }
+    let options = ScanOptions::default().with_pattern(pattern).with_count(1000);
+    let mut keys: Vec<_> = connection.scan_options(options).await?.try_collect().await?;
+    // A key may be returned several times (redis.io/docs, SCAN).
+    keys.sort();
+    keys.dedup();
+    Ok(keys)
 }

@@ -1,7 +1,6 @@
 //! A Redis Cluster of three primaries with a replica each.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,24 +12,16 @@ use tokio::time::{Instant, sleep};
 
 use super::claims;
 use super::common::Common;
+use super::failover::{FAIL_OVER, FAILOVER, Hit, ISOLATE_PRIMARY, KILL_PRIMARY, KILL_REPLICA, STOP_PRIMARY};
 use super::operator::{Operator, Role, until};
 
-const FAIL_OVER: &str = "fail over";
 const MOVE_SLOT: &str = "move slot";
-const STOP_PRIMARY: &str = "stop primary";
-const KILL_PRIMARY: &str = "kill primary";
-const ISOLATE_PRIMARY: &str = "isolate primary";
-const KILL_REPLICA: &str = "kill replica";
-
-/// How long a failover that was asked for may take, until it is asked for again.
-const FAILOVER: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(in crate::stores) struct ClusterTarget {
     redis: RedisCluster,
     common: Common,
-    /// Which member the present fault hit.
-    hit: Mutex<Option<usize>>,
+    hit: Hit,
 }
 
 impl ClusterTarget {
@@ -38,20 +29,11 @@ impl ClusterTarget {
         let redis = RedisCluster::start().await;
         let nodes = (0..redis.count()).map(|member| redis.addr(member)).collect();
         let common = Common::of(Operator::of(nodes), &redis.url());
-        Self { redis, common, hit: Mutex::default() }
+        Self { redis, common, hit: Hit::default() }
     }
 
     fn operator(&self) -> &Operator {
         &self.common.operator
-    }
-
-    /// Remembers for the fault's end who was hit.
-    fn hit(&self, member: usize) {
-        *self.hit.lock().unwrap_or_else(PoisonError::into_inner) = Some(member);
-    }
-
-    fn was_hit(&self) -> Option<usize> {
-        self.hit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// A primary that has keys of the run, and its replica.
@@ -197,39 +179,24 @@ impl Target for ClusterTarget {
         }
         let (primary, replica) = self.in_use(fault).await;
         match fault.kind.name {
-            STOP_PRIMARY => {
-                self.hit(primary);
-                self.redis.node(primary).stop();
-            }
-            KILL_PRIMARY => {
-                self.hit(primary);
-                self.redis.node(primary).kill();
-            }
-            ISOLATE_PRIMARY => {
-                self.hit(primary);
-                self.redis.isolate(primary);
+            FAIL_OVER => {
+                self.fail_over(replica).await;
+                format!("member {primary} (primary), whom member {replica} replaces")
             }
             KILL_REPLICA => {
-                self.hit(replica);
-                self.redis.node(replica).kill();
-                return format!("member {replica} (replica of {primary})");
+                self.hit.begin(fault.kind.name, &self.redis, replica);
+                format!("member {replica} (replica of {primary})")
             }
-            _ => {
-                self.fail_over(replica).await;
-                return format!("member {primary} (primary), whom member {replica} replaces");
+            name => {
+                self.hit.begin(name, &self.redis, primary);
+                format!("member {primary} (primary)")
             }
         }
-        format!("member {primary} (primary)")
     }
 
     async fn end(&self, fault: &Aimed) {
-        if let Some(member) = self.was_hit() {
-            match fault.kind.name {
-                STOP_PRIMARY => self.redis.node(member).resume(),
-                ISOLATE_PRIMARY => self.redis.rejoin(member),
-                _ => self.redis.restart(member).await,
-            }
-        } else if fault.kind.name != FAIL_OVER {
+        let name = fault.kind.name;
+        if !self.hit.end(name, &self.redis).await && name != FAIL_OVER {
             return self.common.end(fault).await;
         }
         self.settled().await;

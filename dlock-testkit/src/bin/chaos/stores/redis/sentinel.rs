@@ -1,7 +1,6 @@
 //! A Redis primary with two replicas, and three sentinels.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,24 +10,16 @@ use dlock_testkit::servers::RedisSentinel;
 use tokio::time::{Instant, sleep};
 
 use super::common::Common;
+use super::failover::{FAIL_OVER, FAILOVER, Hit, ISOLATE_PRIMARY, KILL_PRIMARY, KILL_REPLICA, STOP_PRIMARY};
 use super::operator::{Operator, Role, until};
 
-const FAIL_OVER: &str = "fail over";
-const STOP_PRIMARY: &str = "stop primary";
-const KILL_PRIMARY: &str = "kill primary";
-const ISOLATE_PRIMARY: &str = "isolate primary";
-const KILL_REPLICA: &str = "kill replica";
 const KILL_SENTINEL: &str = "kill sentinel";
-
-/// How long a failover that was asked for may take, until it is asked for again.
-const FAILOVER: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(in crate::stores) struct SentinelTarget {
     redis: RedisSentinel,
     common: Common,
-    /// Which member the present fault hit.
-    hit: Mutex<Option<usize>>,
+    hit: Hit,
 }
 
 impl SentinelTarget {
@@ -36,20 +27,11 @@ impl SentinelTarget {
         let redis = RedisSentinel::start().await;
         let servers = redis.servers().map(|member| redis.addr(member)).collect();
         let common = Common::of(Operator::of(servers), &redis.url());
-        Self { redis, common, hit: Mutex::default() }
+        Self { redis, common, hit: Hit::default() }
     }
 
     fn members(&self) -> impl Iterator<Item = usize> {
         0..self.redis.sentinels().end
-    }
-
-    /// Remembers for the fault's end who was hit.
-    fn hit(&self, member: usize) {
-        *self.hit.lock().unwrap_or_else(PoisonError::into_inner) = Some(member);
-    }
-
-    fn was_hit(&self) -> Option<usize> {
-        self.hit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Has the sentinels make another server the primary, though the present one is well.
@@ -121,43 +103,27 @@ impl Target for SentinelTarget {
         match fault.kind.name {
             FAIL_OVER => {
                 let next = self.fail_over(primary).await;
-                return format!("server {primary} (primary), whom server {next} replaces");
+                format!("server {primary} (primary), whom server {next} replaces")
             }
-            STOP_PRIMARY => {
-                self.hit(primary);
-                self.redis.node(primary).stop();
-            }
-            KILL_PRIMARY => {
-                self.hit(primary);
-                self.redis.node(primary).kill();
-            }
-            ISOLATE_PRIMARY => {
-                self.hit(primary);
-                self.redis.isolate(primary);
+            name @ (STOP_PRIMARY | KILL_PRIMARY | ISOLATE_PRIMARY) => {
+                self.hit.begin(name, &self.redis, primary);
+                format!("server {primary} (primary)")
             }
             KILL_REPLICA => {
-                self.hit(replica);
-                self.redis.node(replica).kill();
-                return format!("server {replica}");
+                self.hit.begin(KILL_REPLICA, &self.redis, replica);
+                format!("server {replica}")
             }
             KILL_SENTINEL => {
-                self.hit(sentinel);
-                self.redis.node(sentinel).kill();
-                return format!("sentinel {sentinel}");
+                self.hit.begin(KILL_SENTINEL, &self.redis, sentinel);
+                format!("sentinel {sentinel}")
             }
-            _ => return self.common.begin(fault).await,
+            _ => self.common.begin(fault).await,
         }
-        format!("server {primary} (primary)")
     }
 
     async fn end(&self, fault: &Aimed) {
-        if let Some(member) = self.was_hit() {
-            match fault.kind.name {
-                STOP_PRIMARY => self.redis.node(member).resume(),
-                ISOLATE_PRIMARY => self.redis.rejoin(member),
-                _ => self.redis.restart(member).await,
-            }
-        } else if fault.kind.name != FAIL_OVER {
+        let name = fault.kind.name;
+        if !self.hit.end(name, &self.redis).await && name != FAIL_OVER {
             return self.common.end(fault).await;
         }
         self.settled().await;
