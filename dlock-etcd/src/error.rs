@@ -42,10 +42,6 @@ pub(crate) fn classify(error: EtcdError, effect: Effect) -> Error {
         EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_) | EtcdError::InvalidMetadataValue(_) => {
             (ErrorKind::InvalidInput, Landed::No, format!("etcd cannot be reached as configured: {error}"))
         }
-        // Never of a connection: those are statuses.
-        EtcdError::TransportError(why) => {
-            (ErrorKind::InvalidInput, Landed::No, format!("tls cannot be used as configured: {why}{}", causes(why)))
-        }
         EtcdError::EndpointError(_) | EtcdError::EndpointsNotManaged => {
             (ErrorKind::Internal, Landed::No, format!("the etcd client failed: {error}"))
         }
