@@ -17,6 +17,7 @@
 //! - `keys`: where claims stand.
 //! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
 //! - `turn`: waiting for the turn, and noticing the loss of a claim's key.
+//! - `guarded`: writes of the application's own that happen only while a claim is held.
 //! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
@@ -33,6 +34,7 @@ mod config;
 mod dial;
 mod downgrade;
 mod error;
+mod guarded;
 mod inspect;
 mod keys;
 mod lease;
@@ -46,3 +48,5 @@ mod watch;
 mod withdraw;
 
 pub use config::EtcdConfig;
+pub use etcd_client;
+pub use guarded::Ownership;
