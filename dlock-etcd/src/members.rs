@@ -197,7 +197,7 @@ mod tests {
         let mut choice = Choice::among(4, 0);
         choice.begin(2, &[0, 2]);
         assert_eq!(choice.present, 2);
-        assert_eq!(visited(&mut choice, 4), [0, 3, 1, 2]);
+        assert_eq!(visited(&mut choice, 4), [0, 1, 3, 2]);
     }
 
     #[test]
