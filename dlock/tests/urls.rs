@@ -118,7 +118,7 @@ async fn a_file_url_names_a_directory() {
         ("file://locks", "from its root, with three slashes"),
         ("file://host/locks", "from its root, with three slashes"),
         ("file:///a%", "the directory in the file url: a % is followed by two hexadecimal digits"),
-        ("file:///a%FFb", "the directory in the file url: what %FF%62 stands for is not utf-8"),
+        ("file:///a%FFb", "the directory in the file url: what is percent-encoded is not utf-8"),
         ("file:///a%00b", "NUL"),
     ] {
         refused(url, ErrorKind::InvalidInput, why);
@@ -145,7 +145,7 @@ fn redis_urls_are_the_adapters_to_read() {
     }
     for (url, why) in [
         ("redis:", "redis://"),
-        ("redis://", "names a host"),
+        ("redis://", "host is missing"),
         ("redis://:secret@h:port", "a port is a number"),
         ("redis://:secret@h:77777", "a port is a number"),
         ("redis://:secret@h/db", "the database is a small number"),
