@@ -17,9 +17,11 @@
 //! - `keys`: where claims stand.
 //! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
 //! - `turn`: waiting for the turn, and noticing the loss of a claim's key.
+//! - `guarded`: writes of the application's own that happen only while a claim is held.
 //! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
+//! - `dial`: connections on other runtimes than the keeper's.
 //! - `rpc`, `error`: deadlines, and what an error means.
 //! - `config`, `peer`: connecting, and finding out that the peer is something else.
 
@@ -27,8 +29,10 @@ mod acquire;
 mod backend;
 mod claims;
 mod config;
+mod dial;
 mod downgrade;
 mod error;
+mod guarded;
 mod inspect;
 mod keys;
 mod lease;
@@ -41,3 +45,5 @@ mod watch;
 mod withdraw;
 
 pub use config::EtcdConfig;
+pub use etcd_client;
+pub use guarded::Ownership;
