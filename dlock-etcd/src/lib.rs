@@ -16,7 +16,8 @@
 //! # Where things are
 //! - `keys`: where claims stand.
 //! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
-//! - `turn`: waiting for the turn, and noticing the loss of a claim's key.
+//! - `express`: the short cut for names that nobody else wants.
+//! - `turn`, `settling`: waiting for the turn, and noticing the loss of a claim's key.
 //! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
@@ -29,6 +30,7 @@ mod claims;
 mod config;
 mod downgrade;
 mod error;
+mod express;
 mod inspect;
 mod keys;
 mod lease;
@@ -36,6 +38,7 @@ mod leases;
 mod peer;
 mod position;
 mod rpc;
+mod settling;
 mod turn;
 mod watch;
 mod withdraw;
