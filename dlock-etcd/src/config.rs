@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{Connect, ConnectContext, Error, ErrorKind, LockBackend, Result};
-use etcd_client::{Client, ConnectOptions, GetOptions};
+use etcd_client::ConnectOptions;
 
 use crate::backend::EtcdBackend;
-use crate::error::{Effect, classify, timed_out};
 use crate::peer::speaks_http2_or;
 use crate::rpc::Rpc;
 
@@ -95,30 +94,14 @@ impl EtcdConfig {
         &self.endpoints
     }
 
-    /// Connects, and reads: that proves that the peer is etcd, that it has a leader, and that the
-    /// keys may be read.
     async fn open(&self, context: &ConnectContext) -> Result<Rpc> {
-        let connecting = Client::connect(self.endpoints.clone(), Some(self.options()));
-        let client = match tokio::time::timeout(self.request_timeout, connecting).await {
-            Ok(client) => client.map_err(|error| classify(error, Effect::Read))?,
-            Err(_) => return Err(timed_out(Effect::Read)),
-        };
-        let rpc = Rpc::new(client, context.clock.clone(), self.request_timeout, self.endpoints.len());
-        let probe = format!("{}/", context.namespace);
-        let options = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
-        rpc.get(rpc.deadline(), probe.as_bytes(), options).await?;
-        Ok(rpc)
+        let prefix = format!("{}/", context.namespace);
+        Rpc::open(self.endpoints.clone(), self.options(), prefix, context.clock.clone(), self.request_timeout).await
     }
 
+    /// How to log in.
     fn options(&self) -> ConnectOptions {
-        let options = ConnectOptions::new()
-            // A member that lost its cluster says so, instead of serving what it knew.
-            .with_require_leader(true)
-            .with_connect_timeout(self.request_timeout.min(Duration::from_secs(2)))
-            // Not more often than a server allows by default (5 s), and only while a stream is open.
-            .with_keep_alive(Duration::from_secs(6), Duration::from_secs(2))
-            .with_keep_alive_while_idle(false)
-            .with_auto_token_refresh(true);
+        let options = ConnectOptions::new();
         match &self.login {
             Some((user, password)) => options.with_user(user, password),
             None => options,

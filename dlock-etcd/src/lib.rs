@@ -21,6 +21,7 @@
 //! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
+//! - `dial`: connections on other runtimes than the keeper's.
 //! - `rpc`, `error`: deadlines, and what an error means.
 //! - `config`, `peer`: connecting, and finding out that the peer is something else.
 
@@ -28,6 +29,7 @@ mod acquire;
 mod backend;
 mod claims;
 mod config;
+mod dial;
 mod downgrade;
 mod error;
 mod express;

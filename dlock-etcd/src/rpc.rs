@@ -1,12 +1,18 @@
 //! Requests to etcd, each with a deadline of its own.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dlock_core::{Clock, Error, ErrorKind, Landed, Result, Token};
-use etcd_client::{Client, GetOptions, GetResponse, LeaseClient, Txn, TxnOpResponse, TxnResponse, WatchClient};
+use etcd_client::{
+    Client, ConnectOptions, GetOptions, GetResponse, LeaseClient, Txn, TxnOpResponse, TxnResponse, WatchClient,
+};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::time::Instant as Deadline;
 
+use crate::dial::dial;
 use crate::error::{Effect, classify, timed_out};
 
 /// Ranges of a name with very many permits are the longest answers there are.
@@ -19,6 +25,16 @@ pub(crate) struct Rpc {
     pub(crate) clock: Clock,
     pub(crate) timeout: Duration,
     attempts: usize,
+    origin: Arc<Origin>,
+}
+
+/// What it takes to connect once more.
+struct Origin {
+    address: String,
+    options: ConnectOptions,
+    /// What everybody who may use the namespace may read.
+    key: Vec<u8>,
+    cluster: u64,
 }
 
 /// The answer to a transaction.
@@ -32,10 +48,51 @@ pub(crate) struct Answer {
 }
 
 impl Rpc {
-    pub(crate) fn new(client: Client, clock: Clock, timeout: Duration, endpoints: usize) -> Self {
+    /// Connects, and reads what begins with `prefix`: that proves that the peer is etcd, that it has
+    /// a leader, and that the keys may be read. `options` has the login and TLS.
+    pub(crate) async fn open(
+        addresses: Vec<String>,
+        options: ConnectOptions,
+        prefix: String,
+        clock: Clock,
+        timeout: Duration,
+    ) -> Result<Self> {
+        // A member that lost its cluster says so, instead of serving what it knew.
+        let options = options.with_require_leader(true).with_auto_token_refresh(true);
+        let bounded = options
+            .clone()
+            .with_connect_timeout(timeout.min(Duration::from_secs(2)))
+            // Not more often than a server allows by default (5 s), and only while a stream is open.
+            .with_keep_alive(Duration::from_secs(6), Duration::from_secs(2))
+            .with_keep_alive_while_idle(false);
+        let client = match tokio::time::timeout(timeout, Client::connect(addresses.clone(), Some(bounded))).await {
+            Ok(client) => client.map_err(|error| classify(error, Effect::Read))?,
+            Err(_) => return Err(timed_out(Effect::Read)),
+        };
         // The client library spreads requests over the endpoints and does not skip dead ones.
-        let attempts = if endpoints > 1 { 4 * endpoints } else { 1 };
-        Self { client, clock, timeout, attempts }
+        let attempts = if addresses.len() > 1 { 4 * addresses.len() } else { 1 };
+        let address = addresses[fastrand::usize(..addresses.len())].clone();
+        let origin = Origin { address, options, key: prefix.into_bytes(), cluster: 0 };
+        let mut rpc = Self { client, clock, timeout, attempts, origin: Arc::new(origin) };
+        let first = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
+        let answer = rpc.get(rpc.deadline(), &rpc.origin.key, first).await?;
+        let cluster = answer.header().map_or(0, etcd_client::ResponseHeader::cluster_id);
+        Arc::get_mut(&mut rpc.origin).expect("not shared yet").cluster = cluster;
+        Ok(rpc)
+    }
+
+    /// A connection of its own to the present member, with the generation that it belongs to. It
+    /// lives on the runtime that polls the future, and nothing in it waits by a timer.
+    pub(crate) fn dial_present(&self) -> (u64, BoxFuture<'static, Result<Client>>) {
+        let origin = self.origin.clone();
+        let dialling =
+            async move { dial(&origin.address, origin.options.clone(), &origin.key, origin.cluster).await }.boxed();
+        (self.generation(), dialling)
+    }
+
+    /// Changes whenever requests go to another member than before.
+    pub(crate) fn generation(&self) -> u64 {
+        0
     }
 
     /// When a call that starts now must have ended.
