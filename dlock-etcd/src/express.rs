@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use dlock_core::{Claim, ClaimRef, ErrorKind, FastAnswer, FastPath, Grant, Landed, Life, Line, Lines, Result, Withdrawn};
+use dlock_core::{
+    Claim, ClaimRef, ErrorKind, FastAnswer, FastPath, Grant, Landed, Life, Line, Lines, Result, Withdrawn,
+};
 use etcd_client::Client;
 use futures::FutureExt;
 
@@ -108,7 +110,8 @@ impl FastPath for Express {
         let giving = async move {
             // First, so that the deletion is not taken for a loss.
             express.inner.claims.remove(standing.id);
-            let deletion = line.connection().kv_client().delete(standing.key(), None);
+            let mut kv = line.connection().kv_client();
+            let deletion = kv.delete(standing.key(), None);
             let deleted = express.send(&line, deletion).await?.deleted();
             Ok(Some(if deleted > 0 { Withdrawn::Removed } else { Withdrawn::Absent }))
         };

@@ -133,7 +133,23 @@ impl Rpc {
                 async move { client.kv_client().max_decoding_message_size(LONGEST_ANSWER).txn(txn).await }
             })
             .await?;
+        self.answer(answer, effect)
+    }
+
+    /// What a transaction came to.
+    pub(crate) fn answer(&self, answer: TxnResponse, effect: Effect) -> Result<Answer> {
         Answer::read(answer, effect)
+    }
+
+    /// Deletes a key; answers how many there were.
+    pub(crate) async fn delete(&self, until: Deadline, key: Vec<u8>) -> Result<i64> {
+        let answer = self
+            .call(until, Effect::Write, |client| {
+                let key = key.clone();
+                async move { client.kv_client().delete(key, None).await }
+            })
+            .await?;
+        Ok(answer.deleted())
     }
 
     pub(crate) async fn get(&self, until: Deadline, key: &[u8], options: GetOptions) -> Result<GetResponse> {
