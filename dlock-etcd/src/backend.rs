@@ -1,7 +1,7 @@
 //! The backend: the contract of dlock-core, in etcd's terms.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -77,6 +77,7 @@ impl EtcdBackend {
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_settled(Arc::downgrade(&inner)));
         tasks.spawn(express.lines().clone().watch());
+        tasks.spawn(follow_cluster(Arc::downgrade(&inner)));
         let received = Mutex::new(Some(received));
         Self { info: info(inner.rpc.timeout), inner, express, received, tasks: Mutex::new(tasks) }
     }
@@ -346,6 +347,20 @@ impl Drop for EtcdBackend {
     fn drop(&mut self) {
         self.inner.leases.leave();
         self.stop();
+    }
+}
+
+/// What a cluster that was restored or replaced still has of this client's claims was theirs in
+/// another history: it voids them all.
+async fn follow_cluster(inner: Weak<Inner>) {
+    let Some(mut changes) = inner.upgrade().map(|inner| inner.rpc.cluster_changes()) else { return };
+    while changes.changed().await.is_ok() {
+        let Some(inner) = inner.upgrade() else { return };
+        inner.leases.give_up();
+        for standing in inner.claims.clear() {
+            inner.tell(Event::Gone(standing.id, Gone::Session));
+            standing.lease().retire();
+        }
     }
 }
 

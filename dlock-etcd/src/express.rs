@@ -12,10 +12,11 @@ use futures::FutureExt;
 use crate::acquire::taking;
 use crate::backend::Inner;
 use crate::claims::Standing;
-use crate::error::{Effect, classify, timed_out};
+use crate::cluster::Answered;
+use crate::error::{Effect, Failure, Remedy, timed_out};
 use crate::keys::Section;
 use crate::leases::LeaseUse;
-use crate::rpc::token;
+use crate::rpc::{Answer, token};
 
 /// Takes free names and gives them back, on leases that the keeper keeps alive. It is made for a
 /// client that is busy, and whatever it cannot do is left to the keeper.
@@ -43,19 +44,21 @@ impl Express {
     }
 
     /// Waits for an answer, or for the line to be given up.
-    async fn send<T>(
+    async fn send<T: Answered>(
         &self,
         line: &Arc<Line<Client>>,
         request: impl Future<Output = Result<T, etcd_client::Error>>,
     ) -> Result<T> {
+        let cluster = self.inner.rpc.cluster();
         let answer = line.answer(request).await.map_err(|landed| timed_out(Effect::Write).with_landed(landed))?;
-        answer.map_err(|error| {
-            let error = classify(error, Effect::Write);
-            if error.kind() == ErrorKind::Unavailable {
-                self.lines.give_up(line);
-            }
-            error
-        })
+        let failure = match answer {
+            Ok(answer) => return self.inner.rpc.admit(cluster, &answer, Effect::Write).map(|()| answer),
+            Err(error) => Failure::of(error, Effect::Write),
+        };
+        if failure.remedy == Remedy::NextMember {
+            self.lines.give_up(line);
+        }
+        Err(failure.error)
     }
 }
 
@@ -73,7 +76,7 @@ impl FastPath for Express {
             let txn = taking(&keys, &claim, record.clone(), place.lease().id);
             let doubt = Doubt { inner, claim: &claim, place: &place, is_over: false };
             let sent = express.send(&line, line.connection().kv_client().txn(txn)).await;
-            let answer = doubt.end(sent.and_then(|answer| inner.rpc.answer(answer, Effect::Write)));
+            let answer = doubt.end(sent.and_then(|answer| Answer::read(answer, Effect::Write)));
             match answer {
                 Ok(answer) if answer.succeeded => {
                     let (id, section) = ((claim.id, claim.name.clone()), Section::Plain(claim.mode));

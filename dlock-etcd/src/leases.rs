@@ -84,6 +84,12 @@ impl Leases {
         Ok(place)
     }
 
+    /// Ends all: what lives on them does not count any more.
+    pub(crate) fn give_up(&self) {
+        let open = std::mem::take(&mut *self.open());
+        open.into_values().for_each(|lease| self.end(lease));
+    }
+
     /// No new claims; it is revoked once it has none.
     fn end(&self, lease: Arc<Lease>) {
         lease.retire();

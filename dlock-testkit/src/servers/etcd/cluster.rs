@@ -22,8 +22,6 @@ const PEER_PORT: usize = 1;
 #[derive(Debug)]
 pub struct EtcdCluster {
     members: Members,
-    /// What the members call themselves.
-    ids: Vec<u64>,
 }
 
 /// How an [`EtcdCluster`] is started.
@@ -31,6 +29,7 @@ pub struct EtcdCluster {
 pub struct EtcdClusterBuilder {
     version: EtcdVersion,
     args: Vec<String>,
+    disk: Option<u64>,
 }
 
 impl EtcdCluster {
@@ -67,14 +66,14 @@ impl EtcdCluster {
     /// A leader that has just been cut off is still named until the others miss it, which takes
     /// them an election timeout, a second by default.
     pub async fn leader(&self) -> Option<usize> {
-        let (nodes, ids) = (self.nodes().clone(), self.ids.clone());
-        blocking(move || leader(&nodes, &ids)).await
+        let nodes = self.nodes().clone();
+        blocking(move || leader(&nodes)).await
     }
 
     /// [`EtcdCluster::leader`] for code without async.
     #[must_use]
     pub fn leader_blocking(&self) -> Option<usize> {
-        leader(self.nodes(), &self.ids)
+        leader(self.nodes())
     }
 
     /// Waits until a member leads that is not `but`.
@@ -85,10 +84,10 @@ impl EtcdCluster {
     /// # Cancel safety
     /// Nothing happens but asking.
     pub async fn wait_for_leader(&self, but: Option<usize>) -> usize {
-        let (nodes, ids) = (self.nodes().clone(), self.ids.clone());
+        let nodes = self.nodes().clone();
         blocking(move || {
             until(|| {
-                let found = leader(&nodes, &ids).filter(|found| Some(*found) != but);
+                let found = leader(&nodes).filter(|found| Some(*found) != but);
                 found.ok_or_else(|| format!("no member but {but:?} leads"))
             })
         })
@@ -101,6 +100,13 @@ impl EtcdClusterBuilder {
     #[must_use]
     pub fn with_version(mut self, version: EtcdVersion) -> Self {
         self.version = version;
+        self
+    }
+
+    /// Gives each member a disk of its own, see [`EtcdBuilder::with_disk`](super::EtcdBuilder::with_disk).
+    #[must_use]
+    pub fn with_disk(mut self, bytes: u64) -> Self {
+        self.disk = Some(bytes);
         self
     }
 
@@ -129,12 +135,10 @@ impl EtcdClusterBuilder {
         let started = Members::start(SIZE, &[PEER_PORT], |member, ports| {
             let peers = ports.iter().map(|of_one| of_one[0]).collect();
             let place = Place { cluster: cluster.clone(), member, peers };
-            Member::of_cluster(self.version, self.args.clone(), place)
+            Member::of_cluster(self.version, self.args.clone(), self.disk, place)
         });
         let members = started.unwrap_or_else(|error| panic!("the etcd cluster did not start: {error}"));
-        let ids = members.nodes().iter().map(|node| Status::of(node).map(|status| status.member));
-        let ids = ids.collect::<Option<_>>().expect("a member that serves tells its id");
-        EtcdCluster { members, ids }
+        EtcdCluster { members }
     }
 }
 
@@ -149,6 +153,7 @@ impl Deref for EtcdCluster {
 /// What a member says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Status {
+    /// What it calls itself: another name in a cluster that was restored.
     member: u64,
     /// 0 where it knows none.
     leader: u64,
@@ -171,15 +176,15 @@ impl Status {
     }
 }
 
-fn leader(nodes: &[Arc<Node>], ids: &[u64]) -> Option<usize> {
+fn leader(nodes: &[Arc<Node>]) -> Option<usize> {
     let statuses = ask_each(nodes, Status::of);
-    (0..nodes.len()).find(|member| leads(*member, ids, &statuses))
+    (0..nodes.len()).find(|member| leads(*member, &statuses))
 }
 
-fn leads(member: usize, ids: &[u64], statuses: &[Option<Status>]) -> bool {
-    let Some(own) = statuses[member].filter(|own| own.leader == ids[member]) else { return false };
+fn leads(member: usize, statuses: &[Option<Status>]) -> bool {
+    let Some(own) = statuses[member].filter(|own| own.leader == own.member) else { return false };
     let agreeing = statuses.iter().flatten().filter(|other| (other.leader, other.term) == (own.leader, own.term));
-    agreeing.count() > ids.len() / 2
+    agreeing.count() > statuses.len() / 2
 }
 
 #[cfg(test)]
@@ -189,8 +194,7 @@ mod tests {
     #[test]
     fn a_leader_is_whom_a_majority_of_one_term_names() {
         let says = |member, leader, term| Some(Status { member, leader, term });
-        let ids = [10, 20, 30];
-        let leader = |statuses: [Option<Status>; 3]| (0..3).find(|member| leads(*member, &ids, &statuses));
+        let leader = |statuses: [Option<Status>; 3]| (0..3).find(|member| leads(*member, &statuses));
         assert_eq!(leader([says(10, 20, 1), says(20, 20, 1), says(30, 20, 1)]), Some(1));
         assert_eq!(leader([says(10, 10, 1), says(20, 20, 2), says(30, 20, 2)]), Some(1), "the old one is cut off");
         assert_eq!(leader([says(10, 10, 1), says(20, 0, 2), says(30, 0, 2)]), None, "an election");

@@ -32,8 +32,8 @@ impl Member {
         Self { version, args, disk, place: None }
     }
 
-    pub(super) fn of_cluster(version: EtcdVersion, args: Vec<String>, place: Place) -> Self {
-        Self { version, args, disk: None, place: Some(place) }
+    pub(super) fn of_cluster(version: EtcdVersion, args: Vec<String>, disk: Option<u64>, place: Place) -> Self {
+        Self { version, args, disk, place: Some(place) }
     }
 
     /// The place in the cluster. Alone, the name is that of the directory, which is random.
