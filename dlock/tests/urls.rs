@@ -191,6 +191,14 @@ fn etcd_urls_are_the_adapters_to_read() {
     assert!(!shown.contains("secret"), "{shown}");
 }
 
+#[cfg(all(feature = "etcd", not(feature = "tls")))]
+#[tokio::test]
+async fn tls_that_is_not_built_in_is_named() {
+    let error = dlock::connect("etcds://u:secret@127.0.0.1:1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("enable the cargo feature `tls`"), "{error}");
+}
+
 /// Nobody listens on the port: the message says where, and keeps the password.
 #[cfg(any(feature = "redis", feature = "etcd"))]
 #[tokio::test]

@@ -14,3 +14,4 @@ mod members;
 mod modes;
 mod outages;
 mod requests;
+mod tls;
