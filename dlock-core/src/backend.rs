@@ -1,7 +1,9 @@
 //! The contract between dlock and a coordination service.
 
+mod contention;
 mod fast_path;
 mod info;
+mod lines;
 mod state;
 
 use std::fmt::Debug;
@@ -11,8 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use self::contention::Contention;
 pub use self::fast_path::{FastAnswer, FastPath};
 pub use self::info::{BackendInfo, Capabilities, Capability, TtlBounds};
+pub use self::lines::{Line, Lines};
 pub use self::state::{ClaimInfo, DamagedEntry, LockState, NamePage, Page};
 use crate::{
     Claim, ClaimId, ClaimRef, Clock, Error, ErrorKind, Instant, LockName, Mode, NamePrefix, Namespace, Result, Token,

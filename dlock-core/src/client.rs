@@ -14,12 +14,13 @@ use crate::lock::Alarm;
 use crate::slot::{Attempt, Slot};
 use crate::{
     BackendInfo, Capability, Claim, ClaimId, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, LockName, LockState,
-    Mode, NamePage, NamePrefix, Page, Queue, Result, Withdrawn,
+    Mode, NamePage, NamePrefix, Namespace, Page, Queue, Result, Withdrawn,
 };
 
 /// How a client behaves, settled when it connects.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) namespace: Namespace,
     pub(crate) ttl: Duration,
     pub(crate) label: String,
     pub(crate) max_holds: u32,

@@ -12,7 +12,8 @@ use crate::client::Client;
 use crate::lease::Cell;
 use crate::slot::{Left, Slot};
 use crate::{
-    Capability, Error, ErrorKind, Instant, Lease, LeaseState, LockName, Loss, Mode, Predecessor, Result, Token,
+    BackendInfo, Capability, Error, ErrorKind, Instant, Lease, LeaseState, LockName, Loss, Mode, Namespace,
+    Predecessor, Result, Token,
 };
 
 /// A hold on a name. Dropping it releases in the background; [`Guard::release`] waits for that.
@@ -49,6 +50,18 @@ impl Guard {
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.hold.cell.name
+    }
+
+    /// The namespace that the name is in.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.hold.client.settings.namespace
+    }
+
+    /// What the backend is that it is held on.
+    #[must_use]
+    pub fn info(&self) -> &BackendInfo {
+        &self.hold.client.info
     }
 
     /// The fencing token of this lease: the same for every reentrant guard on it.

@@ -1,5 +1,6 @@
 //! Distributed locks over any coordination service: the contract, the guards and the keeper.
 
+pub mod address;
 mod backend;
 mod claim;
 mod client;
@@ -21,9 +22,9 @@ mod slot;
 mod token;
 
 pub use backend::{
-    BackendInfo, Capabilities, Capability, ClaimInfo, Connect, ConnectContext, DamagedEntry, Event, FastAnswer,
-    FastPath, Gone, Grant, Life, LockBackend, LockState, NamePage, Page, Predecessor, Queue, Renewal, Requested, Scope,
-    Ttl, TtlBounds, Why, Withdrawn,
+    BackendInfo, Capabilities, Capability, ClaimInfo, Connect, ConnectContext, Contention, DamagedEntry, Event,
+    FastAnswer, FastPath, Gone, Grant, Life, Line, Lines, LockBackend, LockState, NamePage, Page, Predecessor, Queue,
+    Renewal, Requested, Scope, Ttl, TtlBounds, Why, Withdrawn,
 };
 pub use claim::{Claim, ClaimId, ClaimRef, Metadata};
 pub use clock::{Clock, Instant};

@@ -8,7 +8,7 @@ pub use self::builder::Builder;
 use crate::client::Client;
 use crate::{
     BackendInfo, ClaimRef, Connect, DamagedEntry, Error, Health, Lock, LockName, LockState, Mode, NamePage, NamePrefix,
-    Owner, Page, Result, RwLock, Semaphore, Withdrawn,
+    Namespace, Owner, Page, Result, RwLock, Semaphore, Withdrawn,
 };
 
 /// A client of one coordination service. Cheap to clone; all clones share one keeper thread, which
@@ -46,6 +46,12 @@ impl Locks {
     #[must_use]
     pub fn info(&self) -> &BackendInfo {
         &self.0.info
+    }
+
+    /// What keeps this client's names apart from others' on the same service.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.settings.namespace
     }
 
     /// The exclusive lock on `name`. Each acquire of it is an owner of its own.

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{
-    BackendInfo, Capabilities, Capability, Claim, ClaimId, ClaimRef, ConnectContext, DamagedEntry, Error, ErrorKind,
-    Event, FastPath, Grant, Instant, Landed, Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Page,
-    Queue, Renewal, Requested, Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
+    BackendInfo, Capabilities, Capability, Claim, ClaimId, ClaimRef, ConnectContext, Contention, DamagedEntry, Error,
+    ErrorKind, Event, FastPath, Grant, Instant, Landed, Life, LockBackend, LockName, LockState, Mode, NamePage,
+    NamePrefix, Page, Queue, Renewal, Requested, Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
 };
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::task::JoinHandle;
 
 use crate::config::RedisConfig;
-use crate::contention::Contention;
 use crate::express::Express;
 use crate::keys::Keyspace;
 use crate::lookout::{Renew, Standing, ask, keep_looking};

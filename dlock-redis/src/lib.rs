@@ -73,7 +73,6 @@
 mod backend;
 mod cluster;
 mod config;
-mod contention;
 mod entry;
 mod error;
 mod express;

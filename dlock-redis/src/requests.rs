@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlock_core::{
-    Claim, ClaimRef, Clock, DamagedEntry, Error, ErrorKind, Grant, Landed, Life, LockName, Queue, Requested, Result,
-    Token, Why, Withdrawn,
+    Claim, ClaimRef, Clock, Contention, DamagedEntry, Error, ErrorKind, Grant, Landed, Life, LockName, Queue,
+    Requested, Result, Token, Why, Withdrawn,
 };
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
-use crate::contention::Contention;
 use crate::entry::{self, grant_from_text, mode_from_text, token_to_args};
 use crate::error::strange_answer;
 use crate::native::{self, Released, Taken};

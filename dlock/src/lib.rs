@@ -61,6 +61,12 @@ mod options;
 mod percent;
 mod scheme;
 
+/// What only etcd offers: writes that happen only while a lock is held.
+#[cfg(feature = "etcd")]
+pub mod etcd {
+    pub use dlock_etcd::{Ownership, etcd_client};
+}
+
 #[cfg(feature = "memory")]
 pub use dlock_core::memory;
 pub use dlock_core::{

@@ -110,8 +110,9 @@ impl Builder {
             ));
         }
         let (ready, connected) = oneshot::channel();
-        let context = ConnectContext { namespace: self.namespace, clock: self.clock.clone() };
+        let context = ConnectContext { namespace: self.namespace.clone(), clock: self.clock.clone() };
         let choices = Choices {
+            namespace: self.namespace,
             ttl: self.ttl,
             label: self.label,
             max_holds: self.max_holds,
@@ -133,6 +134,7 @@ impl Builder {
 
 /// What the builder was told, before it is known what the backend takes.
 struct Choices {
+    namespace: Namespace,
     ttl: Option<Duration>,
     label: String,
     max_holds: u32,
@@ -147,6 +149,7 @@ impl Choices {
             None => info.ttl.clamp(Builder::DEFAULT_TTL),
         };
         Ok(Settings {
+            namespace: self.namespace,
             ttl,
             label: self.label,
             max_holds: self.max_holds,

@@ -1,19 +1,16 @@
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use dlock_core::{Error, ErrorKind, Landed, Result};
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisFuture, RedisResult};
 use tokio::runtime::Id;
 use tokio::sync::Notify;
 
-use crate::error::{classify_connecting, timed_out};
+use crate::Landed;
 
-/// One connection, and the runtime that its driver runs on.
-pub(super) struct Line {
+/// One connection of [`Lines`](super::Lines), and the runtime that its driver runs on.
+pub struct Line<C> {
     pub(super) runtime: Id,
-    /// Which connection of the link it was made beside: a link that is rebuilt may lead to another server.
     pub(super) generation: u64,
-    pub(super) connection: MultiplexedConnection,
+    connection: C,
     /// How many requests are under way.
     waiting: AtomicU64,
     answered: AtomicU64,
@@ -24,8 +21,8 @@ pub(super) struct Line {
     is_cut: AtomicBool,
 }
 
-impl Line {
-    pub(super) fn new(runtime: Id, generation: u64, connection: MultiplexedConnection) -> Self {
+impl<C> Line<C> {
+    pub(super) fn new(runtime: Id, generation: u64, connection: C) -> Self {
         Self {
             runtime,
             generation,
@@ -38,20 +35,28 @@ impl Line {
         }
     }
 
-    /// Waits for an answer on it.
+    /// What was dialled.
+    pub fn connection(&self) -> &C {
+        &self.connection
+    }
+
+    /// Waits for the answer to a request on the connection.
     ///
     /// # Errors
-    /// `Unavailable` when it is given up before.
-    pub(super) async fn answer<T>(&self, place: &str, request: RedisFuture<'_, T>) -> Result<RedisResult<T>> {
+    /// When the line is given up before: whether the request could have been sent by then.
+    ///
+    /// # Cancel safety
+    /// As safe as `request` is.
+    pub async fn answer<T>(&self, request: impl Future<Output = T>) -> Result<T, Landed> {
         let _waiting = Waiting::on(self);
         let cut = self.cut.notified();
         if self.is_cut.load(Ordering::Acquire) {
-            return Err(timed_out(place).with_landed(Landed::No));
+            return Err(Landed::No);
         }
         let answer = tokio::select! {
             biased;
             answer = request => answer,
-            () = cut => return Err(timed_out(place)),
+            () = cut => return Err(Landed::Maybe),
         };
         self.answered.fetch_add(1, Ordering::AcqRel);
         Ok(answer)
@@ -81,33 +86,27 @@ impl Line {
     }
 }
 
-/// Connects, and proves that this is the server that the keeper is connected to: one address may lead to
-/// several, or to another than before, and then a name would be taken on one and renewed on the other.
-pub(super) async fn connect(client: &Client, inbox: &str) -> Result<MultiplexedConnection> {
-    // No timeout of the library's: the runtime may have no timer.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-    let mut connection = connected.map_err(classify_connecting)?;
-    // Only there somebody listens. What is sent is ignored.
-    let listeners = redis::cmd("PUBLISH").arg(inbox).arg("").query_async::<u64>(&mut connection).await;
-    match listeners.map_err(classify_connecting)? {
-        0 => Err(Error::new(ErrorKind::Unavailable, "this is another server than the keeper's")),
-        _ => Ok(connection),
+impl<C> fmt::Debug for Line<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("runtime", &self.runtime)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }
 
 /// A request that is under way, until its caller has the answer or goes away.
-struct Waiting<'a>(&'a Line);
+struct Waiting<'a>(&'a AtomicU64);
 
 impl<'a> Waiting<'a> {
-    fn on(line: &'a Line) -> Self {
+    fn on<C>(line: &'a Line<C>) -> Self {
         line.waiting.fetch_add(1, Ordering::AcqRel);
-        Self(line)
+        Self(&line.waiting)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
