@@ -27,7 +27,7 @@ enum Role {
     Hold { locks: usize },
     /// So many tasks wait for one name, of so many clients.
     Wait { tasks: usize, clients: usize },
-    /// The same with one client, only to see the messages, which makes it slower.
+    /// The same with one client of etcd, whose messages are looked at on their way.
     Listen { tasks: usize },
 }
 

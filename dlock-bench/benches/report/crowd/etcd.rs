@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use super::figures::{CLIENT_BYTES, DRAIN_SECONDS, KEEPER_MILLIS, LARGEST_IN, LARGEST_OUT, SECONDS};
 use super::hold::{AT_ONCE, HOLDING};
-use super::wait::{ASKING, DRAINING};
+use super::wait::{ASKING, DRAINING, PATIENCE};
 use super::{Role, WATCHED, measure};
 use crate::stores::Etcd;
 
@@ -37,37 +37,29 @@ pub(crate) fn report() -> String {
     .expect("a string takes what is written");
     write!(
         text,
-        "{WAITERS} tasks that wait for one name, which each of them releases as soon as it holds. Requests, watch \
-         messages and bytes are those that the server counted from the first question to the last release, for each \
-         task:\n\n\
-         | clients | to stand in line | client's memory for each | to drain | requests | watch messages in | out | \
-         bytes in | bytes out |\n|---|---|---|---|---|---|---|---|---|\n",
+        "{WAITERS} tasks of one client that wait for one name, which each of them releases as soon as it holds. They \
+         all ask at once, with a request timeout of {PATIENCE} s, through a relay that looks at the sizes of messages. \
+         Requests, watch messages and bytes are those that the server counted from the first question to the last \
+         release, for each task:\n\n\
+         | to stand in line | to drain | client's memory for each | requests | watch messages in | watch messages out \
+         | bytes in | bytes out | largest message in | largest message out |\n|---|---|---|---|---|---|---|---|---|---|\n",
     )
     .expect("a string takes what is written");
-    for clients in [1, 10] {
-        let waited = measure::<Etcd>(Role::Wait { tasks: WAITERS, clients });
-        let each = |what| (waited.growth(what, ASKING) + waited.growth(what, DRAINING)) / WAITERS as f64;
-        writeln!(
-            text,
-            "| {clients} | {:.1} s | {} bytes | {:.1} s | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} |",
-            waited.get(SECONDS),
-            waited.get(CLIENT_BYTES),
-            waited.get(DRAIN_SECONDS),
-            each("requests"),
-            each("watch messages in"),
-            each("watch messages out"),
-            each("bytes in"),
-            each("bytes out"),
-        )
-        .expect("a string takes what is written");
-    }
-    let heard = measure::<Etcd>(Role::Listen { tasks: WAITERS });
+    let waited = measure::<Etcd>(Role::Listen { tasks: WAITERS });
+    let each = |what| (waited.growth(what, ASKING) + waited.growth(what, DRAINING)) / WAITERS as f64;
     writeln!(
         text,
-        "\nThe largest messages of one such client, in another round through a relay that reads along: {} bytes to \
-         the server, {} bytes from it.",
-        heard.get(LARGEST_IN),
-        heard.get(LARGEST_OUT),
+        "| {:.1} s | {:.1} s | {} bytes | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {} bytes | {} bytes |",
+        waited.get(SECONDS),
+        waited.get(DRAIN_SECONDS),
+        waited.get(CLIENT_BYTES),
+        each("requests"),
+        each("watch messages in"),
+        each("watch messages out"),
+        each("bytes in"),
+        each("bytes out"),
+        waited.get(LARGEST_IN),
+        waited.get(LARGEST_OUT),
     )
     .expect("a string takes what is written");
     text

@@ -10,6 +10,9 @@ use crate::stores::{ASKED, Watcher};
 use crate::usage::resident;
 
 const NAME: &str = "wanted";
+/// How long a client of etcd waits for an answer, in seconds. All ask at once, and what etcd does for
+/// one of them grows with the line.
+pub(super) const PATIENCE: usize = 120;
 /// Until all stand in line.
 pub(super) const ASKING: &str = "while asking";
 /// Until all have had their turn.
@@ -46,11 +49,12 @@ pub(super) async fn measure(url: &str, entrance: &str, tasks: usize, clients: us
     figures
 }
 
-/// The same with one client, and how large its messages to and from an etcd server were.
+/// The same with one client of an etcd server, and how large its messages were.
 pub(super) async fn listen(url: &str, tasks: usize) -> Figures {
     let (scheme, address) = url.split_once("://").expect("a URL");
     let tap = GrpcTap::start(address.parse().expect("one server without a password")).await;
-    let mut figures = measure(url, &format!("{scheme}://{}", tap.address), tasks, 1).await;
+    let entrance = format!("{scheme}://{}?request-timeout={PATIENCE}s", tap.address);
+    let mut figures = measure(url, &entrance, tasks, 1).await;
     figures.set(LARGEST_IN, tap.largest_request() as f64);
     figures.set(LARGEST_OUT, tap.largest_response() as f64);
     figures
