@@ -37,6 +37,8 @@ mod zookeeper;
 
 pub use self::consul::{Consul, ConsulBuilder, ConsulCluster, ConsulClusterBuilder};
 pub use self::disk::SmallDisk;
+#[cfg(feature = "etcd")]
+pub use self::etcd::EtcdSnapshot;
 pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
 pub use self::members::Members;
 pub use self::node::Node;

@@ -2,6 +2,8 @@
 
 mod cluster;
 mod member;
+#[cfg(feature = "etcd")]
+mod restore;
 mod version;
 
 use std::ops::Deref;
@@ -9,6 +11,8 @@ use std::sync::Arc;
 
 pub use self::cluster::{EtcdCluster, EtcdClusterBuilder};
 use self::member::Member;
+#[cfg(feature = "etcd")]
+pub use self::restore::EtcdSnapshot;
 pub use self::version::EtcdVersion;
 use super::kind::ETCD;
 use super::shared::blocking;

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::unanswered;
+use crate::etcd;
 
 /// How long a request may take that does not wait for its turn.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,13 +28,9 @@ pub(crate) struct EtcdLock {
 }
 
 impl EtcdLock {
-    /// A client of the cluster at `etcd://host:port[,host:port…]`.
+    /// A client of the cluster at `etcd://[user:password@]host:port[,host:port…]`.
     pub(crate) async fn connect(url: &str, namespace: &str, ttl: Duration) -> Result<Self> {
-        let endpoints = url
-            .strip_prefix("etcd://")
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the url of an etcd cluster begins with etcd://"))?;
-        let endpoints: Vec<&str> = endpoints.split(',').collect();
-        let client = Client::connect(endpoints, None)
+        let client = etcd::connect(url)
             .await
             .map_err(|error| Error::new(ErrorKind::Unavailable, "cannot connect to etcd").with_source(error))?;
         Ok(Self { client, namespace: namespace.to_owned(), ttl, sessions: Mutex::default() })
