@@ -21,13 +21,15 @@
 //! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
+//! - `rpc`, `error`: deadlines, what an error means, and what helps against it.
+//! - `members`, `cluster`: which member is asked, and which cluster answers.
 //! - `dial`: connections on other runtimes than the keeper's.
-//! - `rpc`, `error`: deadlines, and what an error means.
 //! - `config`, `peer`: connecting, and finding out that the peer is something else.
 
 mod acquire;
 mod backend;
 mod claims;
+mod cluster;
 mod config;
 mod dial;
 mod downgrade;
@@ -37,6 +39,7 @@ mod inspect;
 mod keys;
 mod lease;
 mod leases;
+mod members;
 mod peer;
 mod position;
 mod rpc;
