@@ -2,8 +2,8 @@
 
 use dlock_core::{Error, ErrorKind, Result};
 use etcd_client::{
-    GetResponse, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse,
-    ResponseHeader, TxnResponse, WatchResponse,
+    DeleteResponse, GetResponse, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse,
+    LeaseTimeToLiveResponse, ResponseHeader, TxnResponse, WatchResponse,
 };
 use tokio::sync::watch;
 
@@ -67,6 +67,7 @@ macro_rules! answered {
 }
 
 answered!(
+    DeleteResponse,
     GetResponse,
     LeaseGrantResponse,
     LeaseKeepAliveResponse,

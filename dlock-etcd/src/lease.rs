@@ -86,6 +86,10 @@ impl Lease {
         self.retired.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn takes_claims(&self) -> bool {
+        !self.is_retired() && !self.is_ended()
+    }
+
     /// The server does not know it any more.
     pub(crate) fn set_ended(&self) {
         self.ended.store(true, Ordering::SeqCst);

@@ -16,7 +16,8 @@
 //! # Where things are
 //! - `keys`: where claims stand.
 //! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
-//! - `turn`: waiting for the turn, and noticing the loss of a claim's key.
+//! - `express`: the short cut for names that nobody else wants.
+//! - `turn`, `settling`: waiting for the turn, and noticing the loss of a claim's key.
 //! - `guarded`: writes of the application's own that happen only while a claim is held.
 //! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
@@ -34,6 +35,7 @@ mod config;
 mod dial;
 mod downgrade;
 mod error;
+mod express;
 mod guarded;
 mod inspect;
 mod keys;
@@ -43,6 +45,7 @@ mod members;
 mod peer;
 mod position;
 mod rpc;
+mod settling;
 mod turn;
 mod watch;
 mod withdraw;

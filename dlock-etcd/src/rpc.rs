@@ -207,6 +207,17 @@ impl Rpc {
         Answer::read(answer, effect)
     }
 
+    /// Deletes a key; answers how many there were.
+    pub(crate) async fn delete(&self, until: Deadline, key: Vec<u8>) -> Result<i64> {
+        let answer = self
+            .call(until, Effect::Write, |client| {
+                let key = key.clone();
+                async move { client.kv_client().delete(key, None).await }
+            })
+            .await?;
+        Ok(answer.deleted())
+    }
+
     pub(crate) async fn get(&self, until: Deadline, key: &[u8], options: GetOptions) -> Result<GetResponse> {
         self.call(until, Effect::Read, |client| {
             let options = options.clone();
@@ -245,7 +256,7 @@ impl Patience {
 }
 
 impl Answer {
-    fn read(answer: TxnResponse, effect: Effect) -> Result<Self> {
+    pub(crate) fn read(answer: TxnResponse, effect: Effect) -> Result<Self> {
         let header = answer.header().ok_or_else(|| {
             Error::new(ErrorKind::Protocol, "etcd sent an answer without a header").with_landed(effect.doubt())
         })?;

@@ -1,17 +1,23 @@
 //! An etcd cluster of the test's own.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::EtcdVersion;
+use super::ask::ask;
+use super::entrance::Entrance;
+use super::login::Login;
 use super::member::{Member, Place};
+#[cfg(feature = "etcd")]
+use super::operator;
+use crate::servers::Node;
 use crate::servers::members::{Members, ask_each};
 use crate::servers::patience::until;
 use crate::servers::shared::blocking;
-use crate::servers::{Node, probe};
 
 /// How many members a cluster has.
 const SIZE: usize = 3;
@@ -22,6 +28,7 @@ const PEER_PORT: usize = 1;
 #[derive(Debug)]
 pub struct EtcdCluster {
     members: Members,
+    login: Option<Login>,
 }
 
 /// How an [`EtcdCluster`] is started.
@@ -30,6 +37,7 @@ pub struct EtcdClusterBuilder {
     version: EtcdVersion,
     args: Vec<String>,
     disk: Option<u64>,
+    login: Option<Login>,
 }
 
 impl EtcdCluster {
@@ -47,17 +55,33 @@ impl EtcdCluster {
         EtcdClusterBuilder::default()
     }
 
-    /// Its URL for `dlock::connect`, with all members.
+    /// Its URL for `dlock::connect`, with all members, and with the login if they ask for one.
     #[must_use]
     pub fn url(&self) -> String {
-        let addrs: Vec<String> = (0..self.count()).map(|member| self.addr(member).to_string()).collect();
-        format!("etcd://{}", addrs.join(","))
+        self.url_for(&self.login.as_ref().map(Login::in_url).unwrap_or_default())
+    }
+
+    /// The same for root, who may do everything, if they ask for a login.
+    #[must_use]
+    pub fn operator_url(&self) -> String {
+        self.url_for(&self.login.as_ref().map(|_| Login::of_root()).unwrap_or_default())
+    }
+
+    /// A new connection of root's, to all members.
+    ///
+    /// # Panics
+    /// When they do not serve.
+    #[cfg(feature = "etcd")]
+    pub async fn operator(&self) -> etcd_client::Client {
+        let addrs: Vec<String> = self.addrs().iter().map(SocketAddr::to_string).collect();
+        let connected = operator::connect(&self.operator_url(), &addrs).await;
+        connected.expect("members that have been started serve their operator")
     }
 
     /// The URLs of all members for etcd's own clients and tools.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        (0..self.count()).map(|member| format!("http://{}", self.addr(member))).collect()
+        self.addrs().iter().map(|addr| format!("http://{addr}")).collect()
     }
 
     /// Which member leads now: it answers and says so itself, and so does a majority. `None` while
@@ -93,6 +117,14 @@ impl EtcdCluster {
         })
         .await
     }
+
+    fn addrs(&self) -> Vec<SocketAddr> {
+        (0..self.count()).map(|member| self.addr(member)).collect()
+    }
+
+    fn url_for(&self, login: &str) -> String {
+        Entrance::Plain.url(login, &self.addrs(), self.node(0).dir())
+    }
 }
 
 impl EtcdClusterBuilder {
@@ -107,6 +139,13 @@ impl EtcdClusterBuilder {
     #[must_use]
     pub fn with_disk(mut self, bytes: u64) -> Self {
         self.disk = Some(bytes);
+        self
+    }
+
+    /// Asks for logins, see [`EtcdBuilder::with_login`](super::EtcdBuilder::with_login).
+    #[must_use]
+    pub fn with_login(mut self, user: &str, password: &str, prefix: &str) -> Self {
+        self.login = Some(Login::new(user, password, prefix));
         self
     }
 
@@ -135,10 +174,14 @@ impl EtcdClusterBuilder {
         let started = Members::start(SIZE, &[PEER_PORT], |member, ports| {
             let peers = ports.iter().map(|of_one| of_one[0]).collect();
             let place = Place { cluster: cluster.clone(), member, peers };
-            Member::of_cluster(self.version, self.args.clone(), self.disk, place)
+            let (version, args, disk) = (self.version, self.args.clone(), self.disk);
+            Member { version, args, disk, place: Some(place), ..Member::default() }
         });
         let members = started.unwrap_or_else(|error| panic!("the etcd cluster did not start: {error}"));
-        EtcdCluster { members }
+        if let Some(login) = &self.login {
+            login.require(members.node(0).dir());
+        }
+        EtcdCluster { members, login: self.login }
     }
 }
 
@@ -163,9 +206,8 @@ struct Status {
 impl Status {
     /// `None` where it does not answer.
     fn of(node: &Node) -> Option<Self> {
-        let answer = probe::http(node.addr(), "POST", "/v3/maintenance/status", "{}").ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let status: Value = serde_json::from_str(body).ok()?;
+        let status = ask(node.dir(), "POST", "/v3/maintenance/status", "{}").ok()?;
+        let status: Value = serde_json::from_str(&status).ok()?;
         // Numbers of 64 bits are text in JSON; zero is left out.
         let number = |value: &Value| value.as_str().map_or(Some(0), |text| text.parse().ok());
         Some(Self {

@@ -55,7 +55,7 @@ impl Locker for EtcdLock {
         let attempt = Attempt(Some(session.clone()));
         let options = LockOptions::new().with_lease(session.lease);
         let mut client = self.client.clone();
-        let locking = client.lock(format!("etcd-lock/{}/{name}", self.namespace), Some(options));
+        let locking = client.lock(format!("{}-etcd-lock/{name}", self.namespace), Some(options));
         // A look without waiting is not offered: the shortest wait stands for it.
         match timeout(bound.max(Duration::from_millis(50)), locking).await {
             Ok(Ok(locked)) => {

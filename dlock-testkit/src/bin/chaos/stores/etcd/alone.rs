@@ -8,7 +8,7 @@ use dlock_testkit::chaos::{Aim, Aimed, Kind, Target};
 use dlock_testkit::servers::{Etcd, SmallDisk};
 use tokio::time::sleep;
 
-use super::common::{Common, DISK, RESTART_AND_COMPACT, RESTORE, RESTORE_LATER};
+use super::common::{Common, DISK, KEYS, PASSWORD, RESTART_AND_COMPACT, RESTORE, RESTORE_LATER, SETTINGS, USER};
 use crate::stores::{FILL_DISK, Store};
 
 const STOP: &str = "stop server";
@@ -24,10 +24,10 @@ pub(in crate::stores) struct EtcdTarget {
 impl EtcdTarget {
     pub(in crate::stores) async fn start() -> Self {
         let has_disk = SmallDisk::available().is_ok();
-        let builder = Etcd::builder();
+        let builder = Etcd::builder().with_args(SETTINGS).with_login(USER, PASSWORD, KEYS);
         let builder = if has_disk { builder.with_disk(DISK) } else { builder };
         let server = builder.start().await;
-        let common = Common::of(server.url());
+        let common = Common::of(server.operator_url());
         Self { server, has_disk, common }
     }
 }
@@ -43,7 +43,7 @@ impl Target for EtcdTarget {
     }
 
     fn address(&self, servers: &[SocketAddr]) -> String {
-        format!("etcd://{}", servers[0])
+        Common::address(servers)
     }
 
     fn client(&self) -> Box<dyn Connect> {

@@ -1,5 +1,6 @@
 //! What can be done to an etcd cluster however many members it has.
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,17 @@ pub(super) const RESTORE: &str = "restore snapshot";
 pub(super) const RESTORE_LATER: &str = "restore snapshot later";
 const COMPACT: &str = "compact";
 const REVOKE_LEASES: &str = "revoke leases";
+const REVOKE_RIGHTS: &str = "revoke rights";
+const CHANGE_PASSWORD: &str = "change password";
+
+/// Whom the workers log in as; its role has the same name.
+pub(super) const USER: &str = "worker";
+pub(super) const PASSWORD: &str = "first";
+const OTHER_PASSWORD: &str = "second";
+/// What their keys begin with: those of the runs' namespace, and those of etcd's own lock.
+pub(super) const KEYS: &str = "chaos";
+/// The members' settings: the lab logs in often.
+pub(super) const SETTINGS: [&str; 2] = ["--bcrypt-cost", "4"];
 
 /// How much a member's disk takes: its log is allocated in pieces of 64 MB.
 pub(super) const DISK: u64 = 512 << 20;
@@ -41,10 +53,16 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// For the cluster that its operator reaches by `url`.
+    /// For the cluster that root reaches by `url`.
     pub(super) fn of(url: String) -> Self {
         let entries = Entries::of(stores::open(&url).expect("the cluster's url is good"));
         Self { operator: Operator::at(url), entries, snapshot: Mutex::default() }
+    }
+
+    /// What workers connect to.
+    pub(super) fn address(servers: &[SocketAddr]) -> String {
+        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        format!("etcd://{USER}:{PASSWORD}@{}", servers.join(","))
     }
 
     pub(super) fn client(&self) -> Box<dyn Connect> {
@@ -55,6 +73,8 @@ impl Common {
         let mut kinds = vec![
             Kind::new(COMPACT, Aim::ServersOnce),
             Kind::new(REVOKE_LEASES, Aim::ServersOnce).breaking_exclusion(),
+            Kind::new(REVOKE_RIGHTS, Aim::Servers),
+            Kind::new(CHANGE_PASSWORD, Aim::Servers),
             Kind::new(RESTART_AND_COMPACT, Aim::Servers),
         ];
         if EtcdSnapshot::available().is_ok() {
@@ -71,6 +91,14 @@ impl Common {
         match fault.kind.name {
             COMPACT => self.compact().await,
             REVOKE_LEASES => self.revoke_leases().await,
+            REVOKE_RIGHTS => {
+                self.operator.tell(revoke_role).await;
+                USER.to_owned()
+            }
+            CHANGE_PASSWORD => {
+                self.set_password(OTHER_PASSWORD).await;
+                USER.to_owned()
+            }
             RESTORE | RESTORE_LATER => {
                 *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(self.operator.tell(EtcdSnapshot::take).await);
@@ -81,7 +109,13 @@ impl Common {
     }
 
     pub(super) async fn end(&self, fault: &Aimed) {
-        self.entries.end(fault).await;
+        match fault.kind.name {
+            REVOKE_RIGHTS => {
+                self.operator.tell(async |mut etcd: Client| etcd.user_grant_role(USER, USER).await).await;
+            }
+            CHANGE_PASSWORD => self.set_password(PASSWORD).await,
+            _ => self.entries.end(fault).await,
+        }
     }
 
     /// What [`Common::begin`] has taken for a restore.
@@ -102,6 +136,11 @@ impl Common {
 
     pub(super) async fn count(&self, namespace: &Namespace) -> u64 {
         self.entries.count(namespace).await
+    }
+
+    /// With it, all tokens of the user end.
+    async fn set_password(&self, password: &str) {
+        self.operator.tell(async |mut etcd: Client| etcd.user_change_password(USER, password).await).await;
     }
 
     async fn revoke_leases(&self) -> String {
@@ -126,10 +165,18 @@ async fn revoke_leases(mut etcd: Client) -> Result<usize, Error> {
     Ok(leases.leases().len())
 }
 
+async fn revoke_role(mut etcd: Client) -> Result<(), Error> {
+    let user = etcd.user_get(USER).await?;
+    if user.roles().iter().any(|role| role == USER) {
+        etcd.user_revoke_role(USER, USER).await?;
+    }
+    Ok(())
+}
+
 /// Makes a fault of servers, and sees that whoever has the rights of a worker is served after it.
 #[cfg(test)]
 pub(super) async fn inflict(target: &dyn dlock_testkit::chaos::Target, kind: Kind) {
-    let (namespace, name) = ("test".parse().unwrap(), "a".parse::<dlock_core::LockName>().unwrap());
+    let (namespace, name) = (KEYS.parse().unwrap(), "a".parse::<dlock_core::LockName>().unwrap());
     let locks = async || {
         let worker = stores::open(&target.address(&target.servers())).unwrap();
         dlock_testkit::chaos::connect(|| worker.client(), &namespace).await.unwrap()

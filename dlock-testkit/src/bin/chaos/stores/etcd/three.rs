@@ -8,7 +8,7 @@ use dlock_testkit::chaos::{Aim, Aimed, Kind, Target};
 use dlock_testkit::servers::{EtcdCluster, SmallDisk};
 use tokio::time::sleep;
 
-use super::common::{Common, DISK, RESTART_AND_COMPACT, RESTORE, RESTORE_LATER};
+use super::common::{Common, DISK, KEYS, PASSWORD, RESTART_AND_COMPACT, RESTORE, RESTORE_LATER, SETTINGS, USER};
 use crate::stores::hit::{Blow, Hit};
 use crate::stores::{FILL_DISK, Store};
 
@@ -44,10 +44,10 @@ pub(in crate::stores) struct MembersTarget {
 impl MembersTarget {
     pub(in crate::stores) async fn start() -> Self {
         let have_disks = SmallDisk::available().is_ok();
-        let builder = EtcdCluster::builder();
+        let builder = EtcdCluster::builder().with_args(SETTINGS).with_login(USER, PASSWORD, KEYS);
         let builder = if have_disks { builder.with_disk(DISK) } else { builder };
         let members = builder.start().await;
-        let common = Common::of(members.url());
+        let common = Common::of(members.operator_url());
         Self { members, have_disks, hit: Hit::default(), common }
     }
 
@@ -86,8 +86,7 @@ impl Target for MembersTarget {
     }
 
     fn address(&self, servers: &[SocketAddr]) -> String {
-        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-        format!("etcd://{}", servers.join(","))
+        Common::address(servers)
     }
 
     fn client(&self) -> Box<dyn Connect> {
