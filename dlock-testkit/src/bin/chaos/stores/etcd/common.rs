@@ -111,7 +111,7 @@ impl Common {
     pub(super) async fn end(&self, fault: &Aimed) {
         match fault.kind.name {
             REVOKE_RIGHTS => {
-                self.operator.tell(async |mut etcd: Client| etcd.user_grant_role(USER, USER).await).await;
+                self.operator.tell(|mut etcd| async move { etcd.user_grant_role(USER, USER).await }).await;
             }
             CHANGE_PASSWORD => self.set_password(PASSWORD).await,
             _ => self.entries.end(fault).await,
@@ -139,8 +139,8 @@ impl Common {
     }
 
     /// With it, all tokens of the user end.
-    async fn set_password(&self, password: &str) {
-        self.operator.tell(async |mut etcd: Client| etcd.user_change_password(USER, password).await).await;
+    async fn set_password(&self, password: &'static str) {
+        self.operator.tell(move |mut etcd| async move { etcd.user_change_password(USER, password).await }).await;
     }
 
     async fn revoke_leases(&self) -> String {
@@ -188,7 +188,7 @@ pub(super) async fn inflict(target: &dyn dlock_testkit::chaos::Target, kind: Kin
         target.end(&fault).await;
     }
     let locks = locks().await;
-    let held = crate::stores::patience::until(async || locks.lock(name.clone()).acquire().await).await;
+    let held = crate::stores::patience::until(async || locks.lock(name.clone())?.acquire().await).await;
     held.release().await.unwrap();
     locks.close().await.unwrap();
     eprintln!("{}: {whom}", kind.name);

@@ -23,7 +23,10 @@ impl Operator {
     }
 
     /// Repeats an order until it is obeyed. One that was not answered may have been obeyed before.
-    pub(super) async fn tell<T>(&self, order: impl AsyncFn(Client) -> Result<T, Error>) -> T {
+    pub(super) async fn tell<T, F>(&self, order: impl Fn(Client) -> F) -> T
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         until(async || {
             let answer = tokio::time::timeout(ANSWER, async { order(connect(&self.url).await?).await });
             match answer.await {
