@@ -11,7 +11,30 @@
 //! - A cluster restored from a snapshot has another id, and so its tokens another epoch, if it is
 //!   restored with another `--initial-cluster-token`; give it one. Restart the clients: claims from
 //!   before the restore may have come back to life with it.
-//! - The user needs read and write access to the keys that begin with the namespace and a slash.
+//!
+//! # What it may do
+//! A user of its own needs read and write access to the keys that begin with the namespace and a
+//! slash, here those of the namespace `dlock`, and nothing else:
+//!
+//! ```text
+//! etcdctl role add dlock
+//! etcdctl role grant-permission dlock --prefix=true readwrite dlock/
+//! etcdctl user add locks:change-me
+//! etcdctl user grant-role locks dlock
+//! ```
+//!
+//! It takes effect where authentication is enabled; where it is not yet, that needs a user `root`,
+//! who may do everything:
+//!
+//! ```text
+//! etcdctl user add root:change-me-too
+//! etcdctl auth enable
+//! ```
+//!
+//! Connecting is refused as `Denied` where the namespace may not be read. A user with the permission
+//! `read` can look (`inspect`, `list`), and is denied all else. Rights that are taken away later are
+//! missed by the next request that needs them, and that may be a release: etcd asks for no right to
+//! keep a lease alive.
 //!
 //! # Where things are
 //! - `keys`: where claims stand.

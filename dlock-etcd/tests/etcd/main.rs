@@ -12,3 +12,4 @@ mod leases;
 mod modes;
 mod outages;
 mod requests;
+mod rights;
