@@ -9,6 +9,7 @@ mod doubt;
 mod downgrade;
 mod guarded;
 mod leases;
+mod meter;
 mod modes;
 mod outages;
 mod requests;
