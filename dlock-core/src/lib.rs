@@ -1,5 +1,6 @@
 //! Distributed locks over any coordination service: the contract, the guards and the keeper.
 
+pub mod address;
 mod backend;
 mod claim;
 mod client;

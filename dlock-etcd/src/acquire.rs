@@ -64,6 +64,14 @@ pub(crate) async fn place(
     }
 }
 
+/// The transaction that takes a name if nobody claims it, and otherwise finds out nothing: half of the
+/// work of [`place`] for the server.
+pub(crate) fn taking(keys: &NameKeys, claim: &Claim, record: String, lease: i64) -> Txn {
+    let key = keys.claim(Section::Plain(claim.mode), claim.id);
+    let put = TxnOp::put(key, record, Some(PutOptions::new().with_lease(lease)));
+    Txn::new().when([none_since(0, &keys.all())]).and_then([put])
+}
+
 struct Attempt<'a> {
     keys: &'a NameKeys,
     claim: &'a Claim,

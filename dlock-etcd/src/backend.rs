@@ -1,29 +1,32 @@
 //! The backend: the contract of dlock-core, in etcd's terms.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{
-    BackendInfo, Capabilities, Capability, Claim, ClaimRef, DamagedEntry, Error, ErrorKind, Event, Gone, Grant, Landed,
-    Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Namespace, Page, Queue, Renewal, Requested,
-    Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
+    BackendInfo, Capabilities, Capability, Claim, ClaimRef, Contention, DamagedEntry, Error, ErrorKind, Event,
+    FastPath, Gone, Grant, Landed, Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Namespace, Page,
+    Queue, Renewal, Requested, Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
 };
 use etcd_client::{GetOptions, Txn, TxnOp};
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 use tokio::time::Instant as Deadline;
 
 use crate::acquire::{Placed, blocked, place};
 use crate::claims::{Claims, Standing};
 use crate::downgrade::downgrade;
 use crate::error::Effect;
+use crate::express::Express;
 use crate::keys::{Keys, Section};
 use crate::lease::Lease;
 use crate::leases::{LeaseUse, Leases};
 use crate::position::{Position, look};
 use crate::rpc::{Rpc, token};
+use crate::settling::{Settling, watch_settled};
 use crate::turn::attend;
 use crate::watch::WatchHub;
 
@@ -38,7 +41,10 @@ const CHECKS_PER_TRANSACTION: usize = 100;
 pub(crate) struct EtcdBackend {
     info: BackendInfo,
     inner: Arc<Inner>,
+    express: Express,
     received: Mutex<Option<UnboundedReceiver<Event>>>,
+    /// What is done all the time; it ends with the backend.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// What the tasks of a backend share.
@@ -48,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     pub(crate) leases: Arc<Leases>,
     pub(crate) claims: Claims,
+    pub(crate) settling: Arc<Settling>,
+    pub(crate) contention: Contention,
     pub(crate) hub: WatchHub,
     pub(crate) events: UnboundedSender<Event>,
 }
@@ -59,11 +67,26 @@ impl EtcdBackend {
             keys: Keys::new(namespace),
             leases: Leases::new(rpc.clone()),
             claims: Claims::default(),
+            settling: Arc::default(),
+            contention: Contention::new(rpc.clock.clone()),
             hub: WatchHub::start(rpc.clone(), events.clone()),
             events,
             rpc,
         });
-        Self { info: info(inner.rpc.timeout), inner, received: Mutex::new(Some(received)) }
+        let express = Express::new(inner.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_settled(Arc::downgrade(&inner)));
+        tasks.spawn(express.lines().clone().watch());
+        tasks.spawn(follow_cluster(Arc::downgrade(&inner)));
+        let received = Mutex::new(Some(received));
+        Self { info: info(inner.rpc.timeout), inner, express, received, tasks: Mutex::new(tasks) }
+    }
+
+    fn stop(&self) {
+        self.express.lines().close();
+        self.tasks.lock().expect("no panic while locked").abort_all();
+        // The claims' tasks hold what they serve.
+        self.inner.claims.clear();
     }
 
     /// The claim's answer when it is registered already.
@@ -128,7 +151,10 @@ impl LockBackend for EtcdBackend {
         }
         let (placed, seat) = self.place(claim, queue, until).await?;
         let (created, new) = match placed {
-            Placed::Refused => return Ok(Requested::Refused),
+            Placed::Refused => {
+                self.inner.contention.met(&claim.name);
+                return Ok(Requested::Refused);
+            }
             Placed::New { created, cluster, position } => (created, Some((position, cluster))),
             Placed::Found { created } => (created, None),
         };
@@ -169,6 +195,7 @@ impl LockBackend for EtcdBackend {
                 Ok(Requested::Refused)
             }
             waits => {
+                self.inner.contention.met(&claim.name);
                 self.inner.claims.add(standing.clone());
                 attend(&self.inner, &standing, Some((waits, revision)));
                 Ok(Requested::Queued(life))
@@ -211,7 +238,7 @@ impl LockBackend for EtcdBackend {
         let until = self.inner.rpc.deadline();
         // First, so that the deletion is not taken for a loss.
         let standing = self.inner.claims.remove(claim.id);
-        let removed = self.inner.delete(claim, until).await?;
+        let removed = self.inner.delete(claim, standing.as_deref(), until).await?;
         drop(standing);
         if let Some(lease) = self.inner.claims.doubted(claim.id) {
             self.inner.claims.settle(claim.id);
@@ -258,9 +285,13 @@ impl LockBackend for EtcdBackend {
         }
     }
 
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        Some(Arc::new(self.express.clone()))
+    }
+
     async fn close(&self) -> Result<()> {
         self.inner.leases.close(self.inner.rpc.deadline()).await;
-        self.inner.claims.clear();
+        self.stop();
         Ok(())
     }
 }
@@ -268,7 +299,7 @@ impl LockBackend for EtcdBackend {
 impl EtcdBackend {
     /// Removes a key that was put for nothing.
     async fn take_back(&self, claim: &Claim, standing: &Standing, until: Deadline) -> Result<()> {
-        let removed = self.inner.delete(&claim.to_ref(), until).await;
+        let removed = self.inner.delete(&claim.to_ref(), Some(standing), until).await;
         if let Err(error) = removed {
             self.inner.claims.doubt(claim.id, standing.lease().clone());
             return Err(error.with_landed(Landed::Maybe));
@@ -276,15 +307,14 @@ impl EtcdBackend {
         Ok(())
     }
 
-    /// Checks the claims' keys, in few requests: a lease that lives says nothing of the keys on it,
-    /// and a member that lags behind shows changes late to those who watch. Answers for the claims
-    /// that are gone or could not be checked.
+    /// Checks the keys that no watch stands on, in few requests: a lease that lives says nothing of
+    /// the keys on it. Answers for the claims that are gone or could not be checked.
     async fn check<'a>(
         &self,
         standing: impl Iterator<Item = &'a Arc<Standing>>,
         until: Deadline,
     ) -> BTreeMap<dlock_core::ClaimId, Result<Gone>> {
-        let all: Vec<_> = standing.collect();
+        let all: Vec<_> = standing.filter(|one| !one.is_watched()).collect();
         let checks = all.chunks(CHECKS_PER_TRANSACTION).map(|some| self.check_some(some, until));
         futures::future::join_all(checks).await.into_iter().flatten().collect()
     }
@@ -316,8 +346,21 @@ impl EtcdBackend {
 impl Drop for EtcdBackend {
     fn drop(&mut self) {
         self.inner.leases.leave();
-        // The claims' tasks hold what they serve.
-        self.inner.claims.clear();
+        self.stop();
+    }
+}
+
+/// What a cluster that was restored or replaced still has of this client's claims was theirs in
+/// another history: it voids them all.
+async fn follow_cluster(inner: Weak<Inner>) {
+    let Some(mut changes) = inner.upgrade().map(|inner| inner.rpc.cluster_changes()) else { return };
+    while changes.changed().await.is_ok() {
+        let Some(inner) = inner.upgrade() else { return };
+        inner.leases.give_up();
+        for standing in inner.claims.clear() {
+            inner.tell(Event::Gone(standing.id, Gone::Session));
+            standing.lease().retire();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The claims that this client has registered.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dlock_core::{ClaimId, Grant, LockName, Mode};
@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     moves: AtomicU64,
     /// The revision at which it was last seen to be intact.
     seen_at: AtomicI64,
+    /// Whether the server reports what becomes of its key.
+    watched: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,8 @@ struct State {
     created: i64,
     grant: Option<Grant>,
     tasks: Vec<AbortHandle>,
+    /// Nobody serves it any more.
+    ended: bool,
 }
 
 /// All of them, and the requests whose outcome is not known.
@@ -60,9 +64,10 @@ impl Standing {
             order: created,
             record,
             seat,
-            state: Mutex::new(State { section, created, grant: None, tasks: Vec::new() }),
+            state: Mutex::new(State { section, created, grant: None, tasks: Vec::new(), ended: false }),
             moves: AtomicU64::new(0),
             seen_at: AtomicI64::new(created),
+            watched: AtomicBool::new(false),
         }
     }
 
@@ -125,15 +130,35 @@ impl Standing {
         self.seen_at.load(Ordering::SeqCst)
     }
 
+    /// Whether the server reports at once what becomes of the key it stands at now.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::SeqCst);
+    }
+
     /// A task that serves it, to be stopped with it.
     pub(crate) fn add_task(&self, task: AbortHandle) {
-        self.state().tasks.push(task);
+        let mut state = self.state();
+        if state.ended {
+            task.abort();
+        } else {
+            state.tasks.push(task);
+        }
     }
 
     pub(crate) fn stop_tasks(&self) {
+        self.set_watched(false);
         for task in self.state().tasks.drain(..) {
             task.abort();
         }
+    }
+
+    fn end(&self) {
+        self.state().ended = true;
+        self.stop_tasks();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -153,14 +178,17 @@ impl Claims {
     /// Forgets a claim and stops what serves it.
     pub(crate) fn remove(&self, id: ClaimId) -> Option<Arc<Standing>> {
         let standing = self.standing().remove(&id)?;
-        standing.stop_tasks();
+        standing.end();
         Some(standing)
     }
 
-    pub(crate) fn clear(&self) {
-        for (_, standing) in self.standing().drain() {
-            standing.stop_tasks();
+    /// Forgets all; answers which there were.
+    pub(crate) fn clear(&self) -> Vec<Arc<Standing>> {
+        let all: Vec<_> = self.standing().drain().map(|(_, standing)| standing).collect();
+        for standing in &all {
+            standing.end();
         }
+        all
     }
 
     /// A request for the claim on that lease may have landed, or may still land.

@@ -1,15 +1,19 @@
 //! How to reach etcd.
 
-use std::fmt;
+mod tls;
+mod url;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dlock_core::address::{Address, Login, TlsFiles};
 use dlock_core::{Connect, ConnectContext, Error, ErrorKind, LockBackend, Result};
 use etcd_client::ConnectOptions;
 
 use crate::backend::EtcdBackend;
-use crate::peer::speaks_http2_or;
+use crate::peer::explain;
 use crate::rpc::Rpc;
 
 const DEFAULT_PORT: u16 = 2379;
@@ -23,61 +27,75 @@ const DEFAULT_PORT: u16 = 2379;
 /// assert!(!format!("{config:?}").contains("secret"));
 /// # Ok::<(), dlock_core::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct EtcdConfig {
     endpoints: Vec<String>,
-    login: Option<(String, String)>,
+    login: Login,
+    /// `None` where nothing is encrypted.
+    tls: Option<TlsFiles>,
     request_timeout: Duration,
 }
 
 impl EtcdConfig {
-    /// A cluster by its endpoints, each `host` or `host:port`.
+    /// How the URLs begin that [`EtcdConfig::from_url`] reads.
+    pub const URL_SCHEMES: &[&str] = &["etcd", "etcds"];
+    /// What may follow a URL's `?`, as [`EtcdConfig::from_url`] describes.
+    pub const URL_OPTIONS: &[&str] = &["ca-file", "cert-file", "key-file", "request-timeout"];
+
+    /// A cluster by its endpoints, each `host`, `host:port` or `[ipv6]:port`. The port is 2379 unless
+    /// it is given. They are judged when it is connected to.
     pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
-        let endpoints = endpoints.into_iter().map(|endpoint| with_port(&endpoint.into())).collect();
-        Self { endpoints, login: None, request_timeout: Duration::from_secs(5) }
+        let endpoints = endpoints.into_iter().map(|endpoint| with_port(endpoint.into())).collect();
+        Self { endpoints, login: Login::default(), tls: None, request_timeout: Duration::from_secs(5) }
     }
 
-    /// A cluster by its URL: `etcd://[user:password@]host[:port][,host[:port]…]`.
+    /// A cluster by its URL: `etcd://[user:password@]host[:port][,host[:port]...]`, or `etcds://` and
+    /// the same for connections that are encrypted. Reserved characters are percent-encoded.
     ///
-    /// Reserved characters in user and password are percent-encoded.
+    /// | option after `?` | is |
+    /// |---|---|
+    /// | `ca-file` | as [`EtcdConfig::with_ca_file`] |
+    /// | `cert-file`, `key-file` | as [`EtcdConfig::with_client_certificate`] |
+    /// | `request-timeout` | as [`EtcdConfig::with_request_timeout`]: `500ms`, `5s` |
     ///
     /// # Errors
-    /// `InvalidInput`, with what is wrong, when the URL is not of this form.
+    /// `InvalidInput`, with what is wrong, when the URL is not of this form. The message never
+    /// repeats the URL, which may hold a password.
     pub fn from_url(url: &str) -> Result<Self> {
-        let Some(rest) = url.strip_prefix("etcd://") else {
-            let tls = url.starts_with("etcds://") || url.starts_with("https://");
-            return Err(invalid(if tls {
-                "tls is not supported yet: use etcd:// on a trusted network"
-            } else {
-                "it does not start with etcd://"
-            }));
-        };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.contains(['/', '?', '#']) {
-            return Err(invalid("only user, password and endpoints are allowed in it: remove path and query"));
-        }
-        let (login, hosts) = match rest.rsplit_once('@') {
-            Some((login, hosts)) => (Some(login), hosts),
-            None => (None, rest),
-        };
-        for host in hosts.split(',') {
-            check_endpoint(host)?;
-        }
-        let config = Self::new(hosts.split(','));
-        let Some(login) = login else { return Ok(config) };
-        let (user, password) =
-            login.split_once(':').ok_or_else(|| invalid("the password is missing: write etcd://user:password@host"))?;
-        let (user, password) = (percent_decoded(user)?, percent_decoded(password)?);
-        if user.is_empty() {
-            return Err(invalid("the user is empty"));
-        }
-        Ok(config.with_login(user, password))
+        url::read(url)
     }
 
     /// Logs in with a user and a password.
     #[must_use]
-    pub fn with_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.login = Some((user.into(), password.into()));
+    pub fn with_login(mut self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.login = Login::new(user.as_ref(), password.as_ref());
+        self
+    }
+
+    /// Encrypts connections. A server has to show a certificate for the host by which it is called,
+    /// of an authority that the system trusts or that is in the [`EtcdConfig::with_ca_file`].
+    ///
+    /// It needs the cargo feature `tls`: without it connecting is `Unsupported`.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.tls.get_or_insert_default();
+        self
+    }
+
+    /// Encrypts connections, and trusts the authorities in this PEM file instead of the system's.
+    #[must_use]
+    pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.get_or_insert_default().ca = Some(path.into());
+        self
+    }
+
+    /// Encrypts connections, and shows the certificate in this PEM file, to which the other has the
+    /// key. It may be the login: etcd with `--client-cert-auth` takes its common name for the user.
+    #[must_use]
+    pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let files = self.tls.get_or_insert_default();
+        files.cert = Some(cert.into());
+        files.key = Some(key.into());
         self
     }
 
@@ -94,147 +112,66 @@ impl EtcdConfig {
         &self.endpoints
     }
 
-    async fn open(&self, context: &ConnectContext) -> Result<Rpc> {
+    async fn open(&self, context: &ConnectContext, options: ConnectOptions) -> Result<Rpc> {
         let prefix = format!("{}/", context.namespace);
-        Rpc::open(self.endpoints.clone(), self.options(), prefix, context.clock.clone(), self.request_timeout).await
+        Rpc::open(self.endpoints.clone(), options, prefix, context.clock.clone(), self.request_timeout).await
     }
 
-    /// How to log in.
-    fn options(&self) -> ConnectOptions {
-        let options = ConnectOptions::new();
-        match &self.login {
-            Some((user, password)) => options.with_user(user, password),
-            None => options,
+    /// How to log in, and to whom to speak. It reads the files for TLS.
+    fn options(&self) -> Result<ConnectOptions> {
+        let options = match self.login.password() {
+            Some(password) => ConnectOptions::new().with_user(self.login.user().unwrap_or_default(), password),
+            None => ConnectOptions::new(),
+        };
+        match &self.tls {
+            Some(files) => tls::encrypt(options, files),
+            None => Ok(options),
         }
+    }
+
+    /// Refuses what can never work.
+    fn check(&self) -> Result<()> {
+        let invalid = |text| Err(Error::new(ErrorKind::InvalidInput, text));
+        if self.endpoints.is_empty() {
+            return invalid("no etcd endpoint is given");
+        }
+        if self.request_timeout.is_zero() {
+            return invalid("the request timeout of etcd must not be zero");
+        }
+        for endpoint in &self.endpoints {
+            Address::parse(endpoint, DEFAULT_PORT).map_err(|error| error.context("an etcd endpoint cannot be used"))?;
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Connect for EtcdConfig {
     async fn connect(self: Box<Self>, context: ConnectContext) -> Result<Arc<dyn LockBackend>> {
-        if self.endpoints.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidInput, "no etcd endpoint is given"));
-        }
-        for endpoint in &self.endpoints {
-            check_endpoint(endpoint)?;
-        }
-        if self.request_timeout.is_zero() {
-            return Err(Error::new(ErrorKind::InvalidInput, "the request timeout of etcd must not be zero"));
-        }
-        let rpc = match self.open(&context).await {
+        self.check()?;
+        let options = self.options()?;
+        let rpc = match self.open(&context, options).await {
             Ok(rpc) => rpc,
             Err(error) => {
                 let error = error.context(format!("connecting to etcd at {}", self.endpoints.join(",")));
-                return Err(speaks_http2_or(error, &self.endpoints).await);
+                return Err(explain(error, &self.endpoints, self.tls.is_some()).await);
             }
         };
         Ok(Arc::new(EtcdBackend::new(rpc, &context.namespace)))
     }
 }
 
-impl fmt::Debug for EtcdConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EtcdConfig")
-            .field("endpoints", &self.endpoints)
-            .field("login", &self.login.as_ref().map(|(user, _)| (user, "<redacted>")))
-            .field("request_timeout", &self.request_timeout)
-            .finish()
+fn with_port(endpoint: String) -> String {
+    match Address::parse(&endpoint, DEFAULT_PORT) {
+        Ok(address) => address.to_string(),
+        // Refused when it is put to use.
+        Err(_) => endpoint,
     }
-}
-
-fn invalid(problem: &str) -> Error {
-    // The URL itself may hold a password: it is not repeated.
-    Error::new(ErrorKind::InvalidInput, format!("the etcd URL cannot be used: {problem}"))
-}
-
-fn with_port(endpoint: &str) -> String {
-    let has_port = match endpoint.strip_prefix('[') {
-        Some(v6) => v6.split_once(']').is_some_and(|(_, rest)| rest.starts_with(':')),
-        None => endpoint.contains(':'),
-    };
-    if has_port { endpoint.to_owned() } else { format!("{endpoint}:{DEFAULT_PORT}") }
-}
-
-/// Refuses what is not `host`, `host:port` or the same with a bracketed IPv6 address.
-fn check_endpoint(endpoint: &str) -> Result<()> {
-    let full = with_port(endpoint);
-    let (host, port) = full.rsplit_once(':').unwrap_or((&full, ""));
-    let plain = |host: &str| {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-    if !plain(host) && !bracketed {
-        return Err(invalid(&format!("{endpoint:?} is not a host or host:port")));
-    }
-    match port.parse::<u16>() {
-        Ok(1..) => Ok(()),
-        _ => Err(invalid(&format!("{port:?} is not a port from 1 to 65535"))),
-    }
-}
-
-fn percent_decoded(text: &str) -> Result<String> {
-    let broken = || invalid("user or password has a broken percent-encoding");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = tail;
-            continue;
-        }
-        let (code, tail) = tail.split_at_checked(2).ok_or_else(broken)?;
-        let code = std::str::from_utf8(code).ok().filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
-        bytes.push(code.and_then(|code| u8::from_str_radix(code, 16).ok()).ok_or_else(broken)?);
-        rest = tail;
-    }
-    String::from_utf8(bytes).map_err(|_| broken())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_are_read() {
-        for (url, endpoints, login) in [
-            ("etcd://localhost", vec!["localhost:2379"], None),
-            ("etcd://a:1,b,[::1],[::1]:4/", vec!["a:1", "b:2379", "[::1]:2379", "[::1]:4"], None),
-            ("etcd://me:p%40ss%3Aword@h:7", vec!["h:7"], Some(("me", "p@ss:word"))),
-            ("etcd://me:@h", vec!["h:2379"], Some(("me", ""))),
-        ] {
-            let config = EtcdConfig::from_url(url).unwrap();
-            assert_eq!(config.endpoints, endpoints);
-            assert_eq!(config.login, login.map(|(user, password)| (user.to_owned(), password.to_owned())));
-        }
-    }
-
-    #[test]
-    fn bad_urls_say_why_and_keep_the_secret() {
-        for (url, why) in [
-            ("redis://h", "does not start with etcd://"),
-            ("etcds://h", "tls is not supported yet"),
-            ("etcd://", "is not a host"),
-            ("etcd://a,,b", "is not a host"),
-            ("etcd://h:0", "is not a port"),
-            ("etcd://h:99999", "is not a port"),
-            ("etcd://::1", "is not a host"),
-            ("etcd://h o", "is not a host"),
-            ("etcd://h/path", "remove path and query"),
-            ("etcd://h?tls=1", "remove path and query"),
-            ("etcd://secret@h", "the password is missing"),
-            ("etcd://:secret@h", "the user is empty"),
-            ("etcd://me:secret%4@h", "broken percent-encoding"),
-            ("etcd://me:secret%zz@h", "broken percent-encoding"),
-        ] {
-            let error = EtcdConfig::from_url(url).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert!(error.to_string().contains(why), "{url}: {error}");
-            assert!(!error.to_string().contains("secret"), "{error}");
-        }
-    }
 
     #[test]
     fn the_password_is_not_shown() {

@@ -15,7 +15,6 @@ use crate::error::Effect;
 use crate::keys::Section;
 use crate::position::Expected;
 use crate::rpc::Answer;
-use crate::turn::guard;
 
 /// Moves an exclusive claim's key to the downgraded section, on one condition: it is intact.
 /// `None` when it is not. Repeated after an answer was lost, it finds the key there.
@@ -43,7 +42,7 @@ pub(crate) async fn downgrade(inner: &Arc<Inner>, standing: &Arc<Standing>, unti
     let moved = settle(inner, standing, expected, answer);
     standing.begin_or_end_move();
     if matches!(moved, Ok(Some(()))) {
-        guard(inner, standing);
+        inner.settling.add(standing);
     }
     moved
 }

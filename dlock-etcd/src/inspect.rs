@@ -168,7 +168,9 @@ impl Expiry {
             return None;
         }
         let answer = rpc
-            .call(rpc.deadline(), Effect::Read, |_| async move { rpc.lease_client().time_to_live(lease, None).await })
+            .call(rpc.deadline(), Effect::Read, |client| async move {
+                client.lease_client().time_to_live(lease, None).await
+            })
             .await;
         let left = answer.ok().and_then(|answer| u64::try_from(answer.ttl()).ok()).map(Duration::from_secs);
         self.known.push((lease, left));

@@ -4,11 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dlock_core::{Error, ErrorKind, Instant, Landed, Life, Result};
+use dlock_core::{Error, ErrorKind, Instant, Life, Result};
 use etcd_client::{LeaseKeepAliveStream, LeaseKeeper};
 use tokio::time::Instant as Deadline;
 
-use crate::error::{Effect, classify, timed_out};
+use crate::error::{Effect, Failure, Remedy, timed_out};
+use crate::members::Present;
 use crate::rpc::Rpc;
 
 /// A lease as this client knows it.
@@ -26,7 +27,15 @@ pub(crate) struct Lease {
     retired: AtomicBool,
     ended: AtomicBool,
     /// One long-lived stream; one request on it at a time, so that answers need no matching.
-    keeper: tokio::sync::Mutex<Option<(LeaseKeeper, LeaseKeepAliveStream)>>,
+    stream: tokio::sync::Mutex<Option<Stream>>,
+}
+
+/// A keep-alive stream to the member that was present in its generation.
+#[derive(Debug)]
+struct Stream {
+    generation: u64,
+    requests: LeaseKeeper,
+    answers: LeaseKeepAliveStream,
 }
 
 impl Lease {
@@ -34,10 +43,9 @@ impl Lease {
     pub(crate) async fn grant(rpc: &Rpc, seconds: i64, until: Deadline) -> Result<Self> {
         let sent_at = rpc.clock.now();
         let granted = rpc
-            .call(until, Effect::Write, |client| async move { client.lease_client().grant(seconds, None).await })
-            .await
             // Nobody will ever keep a lease alive whose id was not learned.
-            .map_err(|error| error.with_landed(Landed::No))?;
+            .call(until, Effect::Repeatable, |client| async move { client.lease_client().grant(seconds, None).await })
+            .await?;
         let ttl = u64::try_from(granted.ttl()).unwrap_or(0);
         if ttl == 0 {
             return Err(Error::new(ErrorKind::Protocol, "etcd granted a lease without a ttl"));
@@ -50,7 +58,7 @@ impl Lease {
             idle_watched: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            keeper: tokio::sync::Mutex::new(None),
+            stream: tokio::sync::Mutex::new(None),
         })
     }
 
@@ -78,6 +86,10 @@ impl Lease {
         self.retired.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn takes_claims(&self) -> bool {
+        !self.is_retired() && !self.is_ended()
+    }
+
     /// The server does not know it any more.
     pub(crate) fn set_ended(&self) {
         self.ended.store(true, Ordering::SeqCst);
@@ -92,52 +104,81 @@ impl Lease {
     }
 
     /// Resets the server's timer. `Lost` when the server does not know the lease.
+    ///
+    /// Within the time that is left of its life, several members may be asked: whoever answers, it is
+    /// the leader who renews, and the life counts from when the request was sent that was answered.
     pub(crate) async fn keep_alive(&self, rpc: &Rpc, until: Deadline) -> Result<Life> {
-        let result = match tokio::time::timeout_at(until, self.ping(rpc)).await {
-            Ok(result) => result,
-            Err(_) => Err(timed_out(Effect::Write)),
+        let until = match self.life().valid_until().map(|end| end.since(rpc.clock.now())) {
+            Some(left) if !left.is_zero() => until.min(Deadline::now() + left),
+            _ => until,
         };
-        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost) {
-            self.set_ended();
+        let Ok(mut stream) = tokio::time::timeout_at(until, self.stream.lock()).await else {
+            return Err(timed_out(Effect::Repeatable));
+        };
+        let mut patience = rpc.patience(until);
+        let answered = loop {
+            let member = rpc.present();
+            let asked = tokio::time::timeout_at(patience.next(), self.ask(rpc, &member, &mut stream)).await;
+            let failure = match asked {
+                Ok(Ok(sent_at)) => break Ok(sent_at),
+                Ok(Err(failure)) => failure,
+                Err(_) => Failure::silence(Effect::Repeatable),
+            };
+            if let Err(error) = rpc.recover(failure, &member, &mut patience).await {
+                break Err(error);
+            }
+        };
+        match answered {
+            Ok(sent_at) => {
+                let mut newest = self.sent_at.lock().expect("no panic while locked");
+                *newest = sent_at.max(*newest);
+            }
+            Err(error) => {
+                if error.kind() == ErrorKind::Lost {
+                    self.set_ended();
+                }
+                return Err(error);
+            }
         }
-        result
+        Ok(self.life())
     }
 
-    async fn ping(&self, rpc: &Rpc) -> Result<Life> {
-        let mut keeper = self.keeper.lock().await;
+    /// One request to that member, and when it was sent.
+    async fn ask(&self, rpc: &Rpc, member: &Present, kept: &mut Option<Stream>) -> Result<Instant, Failure> {
+        let judged = |error| Failure::of(error, Effect::Repeatable);
+        let cluster = rpc.cluster();
         // Taken out, and put back only after an answer: a stream with a request unanswered would
         // give the next one an answer that is not its own.
-        let (sent_at, stream) = match keeper.take() {
-            Some((mut requests, mut answers)) => {
-                let sent_at = rpc.clock.now();
-                requests.keep_alive().await.map_err(|error| classify(error, Effect::Write))?;
-                let answer = answers.message().await.map_err(|error| classify(error, Effect::Write))?;
-                let answer = answer.ok_or_else(|| {
-                    Error::new(ErrorKind::Unavailable, "etcd closed the keep-alive stream").with_landed(Landed::Maybe)
-                })?;
-                if answer.ttl() <= 0 {
-                    return Err(Error::new(ErrorKind::Lost, "the etcd lease is gone"));
-                }
-                (sent_at, (requests, answers))
-            }
-            // Opening a stream sends its first request and awaits the answer to it.
+        let mut stream = match kept.take().filter(|stream| stream.generation == member.generation) {
+            Some(stream) => stream,
+            // The client library makes the first request by itself, and does not say which cluster
+            // answered it.
             None => {
-                let sent_at = rpc.clock.now();
-                (sent_at, rpc.lease_client().keep_alive(self.id).await.map_err(|error| classify(error, Effect::Write))?)
+                let mut client = member.client().await.map_err(judged)?.lease_client();
+                let (requests, answers) = client.keep_alive(self.id).await.map_err(judged)?;
+                Stream { generation: member.generation, requests, answers }
             }
         };
-        *keeper = Some(stream);
-        let mut newest = self.sent_at.lock().expect("no panic while locked");
-        *newest = sent_at.max(*newest);
-        drop(newest);
-        Ok(self.life())
+        let sent_at = rpc.clock.now();
+        stream.requests.keep_alive().await.map_err(judged)?;
+        let Some(answer) = stream.answers.message().await.map_err(judged)? else {
+            let error = Error::new(ErrorKind::Unavailable, "etcd closed the keep-alive stream");
+            return Err(Failure { error, remedy: Remedy::NextMember });
+        };
+        let report = |error| Failure { error, remedy: Remedy::Report };
+        rpc.admit(cluster, &answer, Effect::Repeatable).map_err(report)?;
+        if answer.ttl() <= 0 {
+            return Err(report(Error::new(ErrorKind::Lost, "the etcd lease is gone")));
+        }
+        *kept = Some(stream);
+        Ok(sent_at)
     }
 
     /// Ends it, and every key on it.
     pub(crate) async fn revoke(&self, rpc: &Rpc, until: Deadline) -> Result<()> {
         let id = self.id;
         let answer =
-            rpc.call(until, Effect::Write, |client| async move { client.lease_client().revoke(id).await }).await;
+            rpc.call(until, Effect::Repeatable, |client| async move { client.lease_client().revoke(id).await }).await;
         match answer {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Lost => {}

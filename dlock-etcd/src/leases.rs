@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use dlock_core::Result;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 use tokio::time::Instant as Deadline;
 
 use crate::lease::Lease;
@@ -21,6 +20,8 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(crate) struct Leases {
     rpc: Rpc,
     open: Mutex<HashMap<i64, Arc<Lease>>>,
+    /// Taken by those who ask the server for a lease, or for more of its life.
+    asking: tokio::sync::Mutex<()>,
     /// Claims that go now are left to lapse.
     closed: AtomicBool,
     runtime: Handle,
@@ -38,37 +39,63 @@ impl Leases {
     pub(crate) fn new(rpc: Rpc) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             rpc,
-            open: Mutex::new(HashMap::new()),
+            open: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
             runtime: Handle::current(),
             me: me.clone(),
         })
     }
 
-    /// A lease for a claim of `ttl`, fresh enough to be worth it.
+    /// A place on a lease for a claim of `ttl` that has more than half of its life before it, if
+    /// there is one.
+    pub(crate) fn take_fresh(&self, ttl: Duration) -> Option<LeaseUse> {
+        let open = self.open();
+        let lease = open.get(&seconds(ttl)).filter(|lease| lease.takes_claims())?;
+        let now = self.rpc.clock.now();
+        (!lease.is_due(now) && !lease.is_worn(now)).then(|| self.hold(lease))
+    }
+
+    /// A place on a lease for a claim of `ttl`, fresh enough to be worth it.
     pub(crate) async fn take(&self, ttl: Duration, until: Deadline) -> Result<LeaseUse> {
-        let seconds = i64::try_from(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).unwrap_or(i64::MAX);
-        let mut open = tokio::time::timeout_at(until, self.open.lock())
-            .await
-            .map_err(|_| crate::error::timed_out(crate::error::Effect::Read))?;
-        if let Some(lease) = open.get(&seconds).filter(|lease| !lease.is_retired() && !lease.is_ended()) {
-            let now = self.rpc.clock.now();
-            // Past its deadline it is another client's time: whatever the server says now.
-            if !lease.is_due(now) {
-                // A grant with little life left would have to be renewed before it is of use.
-                if !lease.is_worn(now) || lease.keep_alive(&self.rpc, until).await.is_ok() {
-                    return Ok(self.hold(lease));
-                }
-            }
+        if let Some(place) = self.take_fresh(ttl) {
+            return Ok(place);
+        }
+        let asking = tokio::time::timeout_at(until, self.asking.lock()).await;
+        let _asking = asking.map_err(|_| crate::error::timed_out(crate::error::Effect::Read))?;
+        if let Some(place) = self.take_fresh(ttl) {
+            return Ok(place);
+        }
+        let seconds = seconds(ttl);
+        // Past its deadline it is another client's time: whatever the server says now.
+        let worn = self.open().get(&seconds).filter(|lease| !lease.is_due(self.rpc.clock.now())).cloned();
+        // A grant with little life left would have to be renewed before it is of use.
+        if let Some(lease) = worn.filter(|lease| lease.takes_claims())
+            && lease.keep_alive(&self.rpc, until).await.is_ok()
+            && let Some(place) = self.take_fresh(ttl)
+        {
+            return Ok(place);
         }
         let lease = Arc::new(Lease::grant(&self.rpc, seconds, until).await?);
-        if let Some(old) = open.insert(seconds, lease.clone()) {
-            old.retire();
-            if old.is_idle() {
-                self.spawn_revoke(old);
-            }
+        let place = self.hold(&lease);
+        if let Some(old) = self.open().insert(seconds, lease) {
+            self.end(old);
         }
-        Ok(self.hold(&lease))
+        Ok(place)
+    }
+
+    /// Ends all: what lives on them does not count any more.
+    pub(crate) fn give_up(&self) {
+        let open = std::mem::take(&mut *self.open());
+        open.into_values().for_each(|lease| self.end(lease));
+    }
+
+    /// No new claims; it is revoked once it has none.
+    fn end(&self, lease: Arc<Lease>) {
+        lease.retire();
+        if lease.is_idle() && !lease.is_ended() {
+            self.spawn_revoke(lease);
+        }
     }
 
     /// One more use of a lease that has claims already.
@@ -89,7 +116,7 @@ impl Leases {
     /// Ends the leases that nobody lives on; the others lapse.
     pub(crate) async fn close(&self, until: Deadline) {
         self.leave();
-        let open = std::mem::take(&mut *self.open.lock().await);
+        let open = std::mem::take(&mut *self.open());
         for lease in open.into_values() {
             lease.retire();
             if lease.is_idle() && !lease.is_ended() {
@@ -113,6 +140,10 @@ impl Leases {
         });
     }
 
+    fn open(&self) -> MutexGuard<'_, HashMap<i64, Arc<Lease>>> {
+        self.open.lock().expect("no panic while locked")
+    }
+
     fn became_idle(&self, lease: &Arc<Lease>) {
         if self.is_closed() {
             return;
@@ -133,15 +164,18 @@ impl Leases {
             tokio::time::sleep(IDLE).await;
             let (Some(me), Some(lease)) = (me.upgrade(), lease.upgrade()) else { return };
             lease.idle_watched.store(false, Ordering::SeqCst);
-            let mut open = me.open.lock().await;
+            let mut open = me.open();
             if lease.is_idle() && !lease.is_retired() {
-                lease.retire();
                 open.retain(|_, other| other.id != lease.id);
-                drop(open);
-                me.spawn_revoke(lease);
+                me.end(lease);
             }
         });
     }
+}
+
+/// etcd counts in seconds.
+fn seconds(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).unwrap_or(i64::MAX)
 }
 
 impl LeaseUse {

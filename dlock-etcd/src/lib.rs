@@ -39,30 +39,36 @@
 //! # Where things are
 //! - `keys`: where claims stand.
 //! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
-//! - `turn`: waiting for the turn, and noticing the loss of a claim's key.
+//! - `express`: the short cut for names that nobody else wants.
+//! - `turn`, `settling`: waiting for the turn, and noticing the loss of a claim's key.
 //! - `guarded`: writes of the application's own that happen only while a claim is held.
 //! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
+//! - `rpc`, `error`: deadlines, what an error means, and what helps against it.
+//! - `members`, `cluster`: which member is asked, and which cluster answers.
 //! - `dial`: connections on other runtimes than the keeper's.
-//! - `rpc`, `error`: deadlines, and what an error means.
 //! - `config`, `peer`: connecting, and finding out that the peer is something else.
 
 mod acquire;
 mod backend;
 mod claims;
+mod cluster;
 mod config;
 mod dial;
 mod downgrade;
 mod error;
+mod express;
 mod guarded;
 mod inspect;
 mod keys;
 mod lease;
 mod leases;
+mod members;
 mod peer;
 mod position;
 mod rpc;
+mod settling;
 mod turn;
 mod watch;
 mod withdraw;

@@ -1,40 +1,57 @@
-//! Requests to etcd, each with a deadline of its own.
+//! Requests to etcd, each with a deadline of its own, made to the member that is present.
+
+mod opening;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dlock_core::{Clock, Error, ErrorKind, Landed, Result, Token};
-use etcd_client::{
-    Client, ConnectOptions, GetOptions, GetResponse, LeaseClient, Txn, TxnOpResponse, TxnResponse, WatchClient,
-};
+use etcd_client::{Client, ConnectOptions, GetOptions, GetResponse, Txn, TxnOpResponse, TxnResponse};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time::Instant as Deadline;
 
+use self::opening::find_cluster;
+use crate::cluster::{Answered, Cluster};
 use crate::dial::dial;
-use crate::error::{Effect, classify, timed_out};
+use crate::error::{Effect, Failure, Remedy};
+use crate::members::{Members, Present};
 
-/// Ranges of a name with very many permits are the longest answers there are.
-const LONGEST_ANSWER: usize = 64 << 20;
+/// Ranges of a name with very many permits are the longest answers there are, and a lease that ends
+/// takes all its keys with it in one event.
+pub(crate) const LONGEST_ANSWER: usize = 64 << 20;
 
-/// The connection to etcd.
+/// The pause before something is tried again that all members have refused.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a request is made again with a new login: users and roles may change once more.
+const LOGINS: usize = 3;
+
+/// The way to etcd.
 #[derive(Clone)]
 pub(crate) struct Rpc {
-    client: Client,
     pub(crate) clock: Clock,
     pub(crate) timeout: Duration,
-    attempts: usize,
-    origin: Arc<Origin>,
+    way: Arc<Way>,
 }
 
-/// What it takes to connect once more.
-struct Origin {
-    address: String,
-    options: ConnectOptions,
-    /// What everybody who may use the namespace may read.
-    key: Vec<u8>,
-    cluster: u64,
+struct Way {
+    members: Members,
+    cluster: Cluster,
+    /// What the keys of the namespace begin with.
+    prefix: String,
+}
+
+/// What is left to a request that is made to one member after another.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    until: Deadline,
+    /// What one member may take.
+    share: Duration,
+    tried: usize,
+    logins: usize,
 }
 
 /// The answer to a transaction.
@@ -48,8 +65,12 @@ pub(crate) struct Answer {
 }
 
 impl Rpc {
-    /// Connects, and reads what begins with `prefix`: that proves that the peer is etcd, that it has
-    /// a leader, and that the keys may be read. `options` has the login and TLS.
+    /// Asks all members for what begins with `prefix`: that proves that one at least is there, is
+    /// etcd, has a leader, and lets the keys be read. `options` has the login and TLS.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the members belong to different clusters; otherwise what the members
+    /// answered, when none is of use.
     pub(crate) async fn open(
         addresses: Vec<String>,
         options: ConnectOptions,
@@ -57,42 +78,40 @@ impl Rpc {
         clock: Clock,
         timeout: Duration,
     ) -> Result<Self> {
-        // A member that lost its cluster says so, instead of serving what it knew.
-        let options = options.with_require_leader(true).with_auto_token_refresh(true);
-        let bounded = options
-            .clone()
-            .with_connect_timeout(timeout.min(Duration::from_secs(2)))
-            // Not more often than a server allows by default (5 s), and only while a stream is open.
-            .with_keep_alive(Duration::from_secs(6), Duration::from_secs(2))
-            .with_keep_alive_while_idle(false);
-        let client = match tokio::time::timeout(timeout, Client::connect(addresses.clone(), Some(bounded))).await {
-            Ok(client) => client.map_err(|error| classify(error, Effect::Read))?,
-            Err(_) => return Err(timed_out(Effect::Read)),
-        };
-        // The client library spreads requests over the endpoints and does not skip dead ones.
-        let attempts = if addresses.len() > 1 { 4 * addresses.len() } else { 1 };
-        let address = addresses[fastrand::usize(..addresses.len())].clone();
-        let origin = Origin { address, options, key: prefix.into_bytes(), cluster: 0 };
-        let mut rpc = Self { client, clock, timeout, attempts, origin: Arc::new(origin) };
-        let first = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
-        let answer = rpc.get(rpc.deadline(), &rpc.origin.key, first).await?;
-        let cluster = answer.header().map_or(0, etcd_client::ResponseHeader::cluster_id);
-        Arc::get_mut(&mut rpc.origin).expect("not shared yet").cluster = cluster;
-        Ok(rpc)
+        let members = Members::new(addresses, options, timeout.min(Duration::from_secs(2)));
+        let cluster = Cluster::new(find_cluster(&members, &prefix, timeout).await?);
+        Ok(Self { clock, timeout, way: Arc::new(Way { members, cluster, prefix }) })
     }
 
     /// A connection of its own to the present member, with the generation that it belongs to. It
     /// lives on the runtime that polls the future, and nothing in it waits by a timer.
     pub(crate) fn dial_present(&self) -> (u64, BoxFuture<'static, Result<Client>>) {
-        let origin = self.origin.clone();
-        let dialling =
-            async move { dial(&origin.address, origin.options.clone(), &origin.key, origin.cluster).await }.boxed();
-        (self.generation(), dialling)
+        let (member, way) = (self.present(), self.way.clone());
+        let dialling = async move {
+            let options = way.members.plain_options();
+            dial(&member.address, options, way.prefix.as_bytes(), way.cluster.id()).await
+        };
+        (member.generation, dialling.boxed())
     }
 
     /// Changes whenever requests go to another member than before.
     pub(crate) fn generation(&self) -> u64 {
-        0
+        self.present().generation
+    }
+
+    /// Awaits that requests go to another member than before.
+    pub(crate) fn moved(&self) -> watch::Receiver<u64> {
+        self.way.members.generation()
+    }
+
+    /// The id of the cluster that answers, by which tokens are told apart.
+    pub(crate) fn cluster(&self) -> u64 {
+        self.way.cluster.id()
+    }
+
+    /// Awaits that another cluster answers than before: all claims of this client have ended then.
+    pub(crate) fn cluster_changes(&self) -> watch::Receiver<u64> {
+        self.way.cluster.changes()
     }
 
     /// When a call that starts now must have ended.
@@ -100,8 +119,9 @@ impl Rpc {
         Deadline::now() + self.timeout
     }
 
-    /// Makes one request, and repeats it on another endpoint when it surely was not applied.
-    pub(crate) async fn call<T, F>(
+    /// Makes one request, and repeats it when it surely was not applied: with another member, if
+    /// that can help.
+    pub(crate) async fn call<T: Answered, F>(
         &self,
         until: Deadline,
         effect: Effect,
@@ -110,20 +130,71 @@ impl Rpc {
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let mut left = self.attempts;
+        let mut patience = self.patience(until);
         loop {
-            let answer = tokio::time::timeout_at(until, request(self.client.clone())).await;
-            let error = match answer {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => classify(error, effect),
-                Err(_) => timed_out(effect),
+            let (member, cluster) = (self.present(), self.cluster());
+            let failure = match patience.ask(&member, effect, &mut request).await {
+                Ok(answer) => {
+                    self.admit(cluster, &answer, effect)?;
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
             };
-            left -= 1;
-            let again = error.is_retryable() && error.landed() == Landed::No && left > 0 && Deadline::now() < until;
-            if !again {
-                return Err(error);
+            self.recover(failure, &member, &mut patience).await?;
+        }
+    }
+
+    /// The member that requests go to now.
+    pub(crate) fn present(&self) -> Present {
+        self.way.members.present()
+    }
+
+    /// For requests that are made to one member after another until then.
+    pub(crate) fn patience(&self, until: Deadline) -> Patience {
+        let left = until.saturating_duration_since(Deadline::now());
+        // With others there, a member that hangs takes half of the time; they share the rest.
+        let share = if self.way.members.count() > 1 { left.min(self.timeout) / 2 } else { left };
+        Patience { until, share, tried: 0, logins: 0 }
+    }
+
+    /// Compares the cluster of an answer with the one that the request was made for; see
+    /// [`Cluster::admit`].
+    pub(crate) fn admit(&self, sent_for: u64, answer: &impl Answered, effect: Effect) -> Result<()> {
+        self.way.cluster.admit(sent_for, answer, effect)
+    }
+
+    /// Does what helps against a failure, and returns when the request is to be made again.
+    ///
+    /// # Errors
+    /// With the failure's error, when it is not: it may have been applied, or would fail again, or
+    /// the time is over.
+    pub(crate) async fn recover(&self, failure: Failure, member: &Present, patience: &mut Patience) -> Result<()> {
+        let Failure { error, remedy } = failure;
+        patience.tried += 1;
+        let mut pauses = true;
+        match remedy {
+            Remedy::Report => return Err(error),
+            Remedy::Repeat => {}
+            Remedy::NextMember => {
+                self.way.members.fail(member.generation);
+                pauses = patience.tried.is_multiple_of(self.way.members.count());
+            }
+            Remedy::LogIn => {
+                patience.logins += 1;
+                if patience.logins > LOGINS {
+                    return Err(error);
+                }
+                // What it comes to shows when the request is made again.
+                let _ = tokio::time::timeout_at(patience.next(), member.log_in()).await;
             }
         }
+        if error.landed() == Landed::Maybe {
+            return Err(error);
+        }
+        if pauses {
+            tokio::time::sleep_until(patience.until.min(Deadline::now() + PAUSE)).await;
+        }
+        if Deadline::now() >= patience.until { Err(error) } else { Ok(()) }
     }
 
     pub(crate) async fn txn(&self, until: Deadline, effect: Effect, txn: Txn) -> Result<Answer> {
@@ -136,6 +207,17 @@ impl Rpc {
         Answer::read(answer, effect)
     }
 
+    /// Deletes a key; answers how many there were.
+    pub(crate) async fn delete(&self, until: Deadline, key: Vec<u8>) -> Result<i64> {
+        let answer = self
+            .call(until, Effect::Write, |client| {
+                let key = key.clone();
+                async move { client.kv_client().delete(key, None).await }
+            })
+            .await?;
+        Ok(answer.deleted())
+    }
+
     pub(crate) async fn get(&self, until: Deadline, key: &[u8], options: GetOptions) -> Result<GetResponse> {
         self.call(until, Effect::Read, |client| {
             let options = options.clone();
@@ -143,19 +225,38 @@ impl Rpc {
         })
         .await
     }
+}
 
-    pub(crate) fn lease_client(&self) -> LeaseClient {
-        self.client.lease_client()
+impl Patience {
+    /// When the next member must have answered.
+    pub(crate) fn next(&self) -> Deadline {
+        self.until.min(Deadline::now() + self.share)
     }
 
-    pub(crate) fn watch_client(&self) -> WatchClient {
-        // A lease that ends takes all its keys with it in one event.
-        self.client.watch_client().max_decoding_message_size(LONGEST_ANSWER)
+    /// Makes the request to that member.
+    pub(crate) async fn ask<T, F>(
+        &self,
+        member: &Present,
+        effect: Effect,
+        request: impl FnOnce(Client) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let until = self.next();
+        let client = match tokio::time::timeout_at(until, member.client()).await {
+            Ok(client) => client.map_err(|error| Failure::of(error, Effect::Read))?,
+            Err(_) => return Err(Failure::silence(Effect::Read)),
+        };
+        match tokio::time::timeout_at(until, request(client)).await {
+            Ok(answer) => answer.map_err(|error| Failure::of(error, effect)),
+            Err(_) => Err(Failure::silence(effect)),
+        }
     }
 }
 
 impl Answer {
-    fn read(answer: TxnResponse, effect: Effect) -> Result<Self> {
+    pub(crate) fn read(answer: TxnResponse, effect: Effect) -> Result<Self> {
         let header = answer.header().ok_or_else(|| {
             Error::new(ErrorKind::Protocol, "etcd sent an answer without a header").with_landed(effect.doubt())
         })?;

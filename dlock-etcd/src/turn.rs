@@ -15,10 +15,6 @@ use crate::position::{Position, look};
 use crate::rpc::token;
 use crate::watch::{Notice, Target, Watch};
 
-/// A claim's own key is watched once the claim is this old: most claims are gone by then, and a
-/// watch that starts in the past sees all that it missed.
-const SETTLED: Duration = Duration::from_millis(100);
-
 /// The pause before something is tried again.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -28,12 +24,7 @@ pub(crate) fn attend(inner: &Arc<Inner>, standing: &Arc<Standing>, waits: Option
         let turn = Turn { inner: inner.clone(), standing: standing.clone(), position, revision };
         standing.add_task(tokio::spawn(turn.wait()).abort_handle());
     }
-    guard(inner, standing);
-}
-
-/// Watches over the key that the claim stands at now.
-pub(crate) fn guard(inner: &Arc<Inner>, standing: &Arc<Standing>) {
-    standing.add_task(tokio::spawn(watch_over(inner.clone(), standing.clone())).abort_handle());
+    inner.settling.add(standing);
 }
 
 /// One waiting claim.
@@ -137,11 +128,12 @@ impl Turn {
 
 /// Reports what others do to the claim's key. The server replays what happened while no watch was
 /// there; what it has compacted is checked.
-async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
-    tokio::time::sleep(SETTLED).await;
+pub(crate) async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
     loop {
         let mut watch = inner.hub.watch(Target::KeyFrom(standing.key(), standing.seen_at() + 1));
-        match first_change(&mut watch).await {
+        let change = first_change(&mut watch, &standing).await;
+        standing.set_watched(false);
+        match change {
             Change::Gone(gone) => return inner.lost(&standing, gone),
             Change::Missed => tokio::time::sleep(PAUSE).await,
             Change::Forgotten => {
@@ -163,10 +155,10 @@ enum Change {
     Forgotten,
 }
 
-async fn first_change(watch: &mut Watch) -> Change {
+async fn first_change(watch: &mut Watch, standing: &Standing) -> Change {
     loop {
         match watch.next().await {
-            Some(Notice::Watching(_)) => {}
+            Some(Notice::Watching(_)) => standing.set_watched(true),
             Some(Notice::Deleted(_)) => return Change::Gone(Gone::Absent),
             Some(Notice::Put) => return Change::Gone(Gone::Altered),
             Some(Notice::Compacted) => return Change::Forgotten,
@@ -207,7 +199,7 @@ impl Inner {
         Ok(())
     }
 
-    fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, event: Event) {
         // A keeper that does not listen any more is closing.
         let _ = self.events.send(event);
     }

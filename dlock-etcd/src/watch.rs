@@ -1,16 +1,21 @@
 //! The one long-lived watch stream of a client. Watches are added to it and taken off again.
+//!
+//! It belongs to the member that requests go to: when it breaks or falls silent, all requests move on
+//! to another member, and when they do, so does the stream.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use dlock_core::{Event, Scope};
-use etcd_client::{EventType, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use dlock_core::{Error, ErrorKind, Event, Scope};
+use etcd_client::{EventType, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant as Deadline;
 
+use crate::error::{Effect, Failure, Remedy};
 use crate::keys::Span;
-use crate::rpc::Rpc;
+use crate::members::Present;
+use crate::rpc::{LONGEST_ANSWER, Rpc};
 
 /// How often the server is asked for a sign of life on the stream. HTTP/2 pings would do, but a
 /// server takes more than one in 5 s for an attack (`--grpc-keepalive-min-time`).
@@ -116,88 +121,117 @@ impl Target {
 async fn drive(rpc: Rpc, mut orders: UnboundedReceiver<Order>, events: UnboundedSender<Event>) {
     while let Some(order) = orders.recv().await {
         let Order::Add { id, target, notices } = order else { continue };
+        let (began, mut patience) = (Deadline::now(), rpc.patience(rpc.deadline()));
+        let (cluster, member) = (rpc.cluster(), rpc.present());
         // The stream opens with its first watch: the server answers nothing before.
         let (key, options) = target.options(id);
-        let mut client = rpc.watch_client();
-        match tokio::time::timeout(rpc.timeout, client.watch(key, Some(options))).await {
-            Ok(Ok(stream)) => {
-                let opened = Deadline::now();
-                let (requests, answers) = stream.split();
-                let mut watchers = HashMap::from([(id, notices)]);
-                serve(&mut orders, requests, answers, &mut watchers).await;
+        let opening = patience.ask(&member, Effect::Read, |client| async move {
+            client.watch_client().max_decoding_message_size(LONGEST_ANSWER).watch(key, Some(options)).await
+        });
+        let ended = match opening.await {
+            Ok(stream) => {
+                let mut line = Line { rpc: &rpc, cluster, member: &member, watchers: HashMap::from([(id, notices)]) };
+                let ended = line.serve(&mut orders, stream).await;
                 let _ = events.send(Event::Suspect(Scope::All));
-                drop(watchers);
-                if opened.elapsed() < REOPEN {
-                    // A server that ends every stream at once is not to be asked without a pause.
-                    tokio::time::sleep(REOPEN).await;
-                }
-                continue;
+                ended
             }
-            Ok(Err(error)) => tracing::debug!(%error, "the watch stream does not open"),
-            Err(_) => tracing::debug!("the watch stream does not open in time"),
+            Err(failure) => {
+                // All who wait for a stream learn that there is none; they come back.
+                drop(notices);
+                while orders.try_recv().is_ok() {}
+                Some(failure)
+            }
+        };
+        if let Some(failure) = ended {
+            tracing::debug!(error = %failure.error, member = member.address, "no watch stream any more");
+            // The next one is opened in any case.
+            let _ = rpc.recover(failure, &member, &mut patience).await;
+            // A server that ends every stream at once is not to be asked without a pause.
+            tokio::time::sleep(REOPEN.saturating_sub(began.elapsed())).await;
         }
-        // All who wait for a stream learn that there is none; they come back.
-        tokio::time::sleep(REOPEN).await;
-        while orders.try_recv().is_ok() {}
     }
 }
 
-/// Serves one stream until it breaks, or nobody can order any more.
-async fn serve(
-    orders: &mut UnboundedReceiver<Order>,
-    requests: WatchRequestSender,
-    mut answers: WatchResponseStream,
-    watchers: &mut HashMap<i64, UnboundedSender<Notice>>,
-) {
-    let mut writer = Writer::start(requests);
-    let mut heartbeat = tokio::time::interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut silent_since = Deadline::now();
-    loop {
-        tokio::select! {
-            order = orders.recv() => match order {
-                Some(Order::Add { id, target, notices }) => {
-                    watchers.insert(id, notices);
-                    writer.send(Request::Watch(id, target));
-                }
-                Some(Order::Remove(id)) => {
-                    if watchers.remove(&id).is_some() {
-                        writer.send(Request::Cancel(id));
+/// One stream, and who watches on it.
+struct Line<'a> {
+    rpc: &'a Rpc,
+    cluster: u64,
+    member: &'a Present,
+    watchers: HashMap<i64, UnboundedSender<Notice>>,
+}
+
+impl Line<'_> {
+    /// Serves the stream until it breaks, requests go to another member, or nobody can order any more.
+    async fn serve(&mut self, orders: &mut UnboundedReceiver<Order>, stream: WatchStream) -> Option<Failure> {
+        let (requests, mut answers) = stream.split();
+        let mut writer = Writer::start(requests);
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut moved = self.rpc.moved();
+        let mut silent_since = Deadline::now();
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Add { id, target, notices }) => {
+                        self.watchers.insert(id, notices);
+                        writer.send(Request::Watch(id, target));
+                    }
+                    Some(Order::Remove(id)) => {
+                        if self.watchers.remove(&id).is_some() {
+                            writer.send(Request::Cancel(id));
+                        }
+                    }
+                    None => return None,
+                },
+                answer = answers.message() => {
+                    silent_since = Deadline::now();
+                    let failure = match answer {
+                        Ok(Some(answer)) => self.take(&answer).err(),
+                        Ok(None) => Some(broken("etcd closed the watch stream")),
+                        Err(error) => Some(Failure::of(error, Effect::Read)),
+                    };
+                    if failure.is_some() {
+                        return failure;
                     }
                 }
-                None => return,
-            },
-            answer = answers.message() => match answer {
-                Ok(Some(answer)) => {
-                    silent_since = Deadline::now();
-                    // The server gave up the whole stream, for instance for want of a leader; or a
-                    // watch on it, because the login that the stream was opened with does not hold
-                    // any more. The next stream is opened with the present one.
-                    let given_up = answer.canceled() && answer.compact_revision() == 0;
-                    if given_up && (answer.watch_id() < 0 || watchers.contains_key(&answer.watch_id())) {
-                        return;
+                () = departure(&mut moved, self.member.generation) => return None,
+                _ = heartbeat.tick() => {
+                    if self.watchers.is_empty() {
+                        silent_since = Deadline::now();
+                        continue;
                     }
-                    dispatch(&answer, watchers);
+                    if silent_since.elapsed() > SILENCE {
+                        return Some(broken("the watch stream is silent"));
+                    }
+                    writer.send(Request::Heartbeat);
                 }
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::debug!(%error, "the watch stream broke");
-                    return;
-                }
-            },
-            _ = heartbeat.tick() => {
-                if watchers.is_empty() {
-                    silent_since = Deadline::now();
-                    continue;
-                }
-                if silent_since.elapsed() > SILENCE {
-                    tracing::debug!("the watch stream is silent");
-                    return;
-                }
-                writer.send(Request::Heartbeat);
             }
         }
     }
+
+    fn take(&mut self, answer: &WatchResponse) -> Result<(), Failure> {
+        let report = |error| Failure { error, remedy: Remedy::Report };
+        self.rpc.admit(self.cluster, answer, Effect::Read).map_err(report)?;
+        // The server gave up the whole stream, or a watch on it, because the login that the stream was
+        // opened with does not hold any more. The next stream is opened with a new one.
+        let given_up = answer.canceled() && answer.compact_revision() == 0;
+        if given_up && (answer.watch_id() < 0 || self.watchers.contains_key(&answer.watch_id())) {
+            let message = format!("etcd cancelled a watch: {}", answer.cancel_reason());
+            return Err(Failure { error: Error::new(ErrorKind::Unavailable, message), remedy: Remedy::LogIn });
+        }
+        dispatch(answer, &mut self.watchers);
+        Ok(())
+    }
+}
+
+/// When requests go to another member than in that generation.
+async fn departure(moved: &mut tokio::sync::watch::Receiver<u64>, generation: u64) {
+    // Its sender lives as long as whoever asks.
+    let _ = moved.wait_for(|present| *present != generation).await;
+}
+
+fn broken(how: &str) -> Failure {
+    Failure { error: Error::new(ErrorKind::Unavailable, how), remedy: Remedy::NextMember }
 }
 
 fn dispatch(answer: &WatchResponse, watchers: &mut HashMap<i64, UnboundedSender<Notice>>) {

@@ -8,16 +8,23 @@ use etcd_client::{Txn, TxnOp};
 use tokio::time::Instant as Deadline;
 
 use crate::backend::Inner;
+use crate::claims::Standing;
 use crate::error::Effect;
 use crate::lease::Lease;
 
 impl Inner {
-    /// Deletes every key that the claim could stand at; answers whether there was one.
-    pub(crate) async fn delete(&self, claim: &ClaimRef, until: Deadline) -> Result<bool> {
-        let places = self.keys.name(&claim.name).places(claim.mode, claim.id);
-        let deletions: Vec<_> = places.into_iter().map(|key| TxnOp::delete(key, None)).collect();
-        let answer = self.rpc.txn(until, Effect::Write, Txn::new().and_then(deletions)).await?;
-        Ok(answer.deleted() > 0)
+    /// Deletes every key that the claim could stand at; answers whether there was one. A claim that
+    /// is `known` stands at one key, unless it was moved, which leaves that open when it fails.
+    pub(crate) async fn delete(&self, claim: &ClaimRef, known: Option<&Standing>, until: Deadline) -> Result<bool> {
+        let deleted = match known.filter(|standing| standing.moves() == 0) {
+            Some(standing) => self.rpc.delete(until, standing.key()).await?,
+            None => {
+                let places = self.keys.name(&claim.name).places(claim.mode, claim.id);
+                let deletions: Vec<_> = places.into_iter().map(|key| TxnOp::delete(key, None)).collect();
+                self.rpc.txn(until, Effect::Write, Txn::new().and_then(deletions)).await?.deleted()
+            }
+        };
+        Ok(deleted > 0)
     }
 
     /// A request of the claim may still arrive, on a lease that other claims keep alive. The lease
@@ -40,7 +47,7 @@ impl Inner {
                     let _ = lease.revoke(&inner.rpc, inner.rpc.deadline()).await;
                 }
                 let over = lease.is_ended() || (lease.is_idle() && lease.is_due(inner.rpc.clock.now()));
-                if inner.delete(&claim, inner.rpc.deadline()).await.is_ok() && over {
+                if inner.delete(&claim, None, inner.rpc.deadline()).await.is_ok() && over {
                     return;
                 }
             }

@@ -14,6 +14,8 @@
 //!
 //! Whatever is started here ends with the test process, however that ends: see [`Watchdog`].
 
+#[cfg(feature = "tls")]
+mod certificates;
 pub(crate) mod clock;
 mod consul;
 mod data_dir;
@@ -32,11 +34,14 @@ mod redis;
 mod server;
 mod shared;
 mod skip;
+mod url;
 mod watchdog;
 mod zookeeper;
 
 pub use self::consul::{Consul, ConsulBuilder, ConsulCluster, ConsulClusterBuilder};
 pub use self::disk::SmallDisk;
+#[cfg(feature = "etcd")]
+pub(crate) use self::etcd::operator;
 pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
 pub use self::members::Members;
 pub use self::node::Node;

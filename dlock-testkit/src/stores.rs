@@ -82,9 +82,9 @@ const STORES: &[Store] = &[
     },
     #[cfg(feature = "etcd")]
     Store {
-        schemes: &["etcd", "etcds"],
+        schemes: dlock_etcd::EtcdConfig::URL_SCHEMES,
         form: "etcd://HOST:PORT,HOST:PORT",
-        options: &[],
+        options: dlock_etcd::EtcdConfig::URL_OPTIONS,
         open: |url| Ok(Box::new(EtcdSubject::from_url(url)?)),
     },
 ];

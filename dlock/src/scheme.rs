@@ -48,7 +48,7 @@ const SCHEMES: [Scheme; 4] = [
         feature: "etcd",
         schemes: &["etcd", "etcds"],
         form: "etcd://HOST:PORT,HOST:PORT",
-        options: &[],
+        options: ETCD_OPTIONS,
         open: ETCD,
     },
 ];
@@ -151,6 +151,11 @@ const REDIS: Option<Open> = Some(|address| {
     Ok(dlock_core::Locks::builder(config))
 });
 
+#[cfg(not(feature = "etcd"))]
+const ETCD_OPTIONS: &[&str] = &[];
+
+#[cfg(feature = "etcd")]
+const ETCD_OPTIONS: &[&str] = dlock_etcd::EtcdConfig::URL_OPTIONS;
 #[cfg(feature = "etcd")]
 const ETCD: Option<Open> = Some(|address| {
     let config = dlock_etcd::EtcdConfig::from_url(&address.with_own_options())?;

@@ -165,7 +165,13 @@ fn redis_urls_are_the_adapters_to_read() {
 #[test]
 fn etcd_urls_are_the_adapters_to_read() {
     use ErrorKind::InvalidInput;
-    for url in ["etcd://localhost", "etcd://a,b:2479,c?ttl=5s", "etcd://u:p%40ss@a,b", "etcd://[::1]:2379"] {
+    for url in [
+        "etcd://localhost",
+        "etcd://a,b:2479,c?ttl=5s&request-timeout=500ms",
+        "etcd://u:p%40ss@a,b",
+        "etcd://[::1]:2379",
+        "etcds://u:pw@a,b?ca-file=/etc/ca.pem&namespace=x&cert-file=/c&key-file=/k",
+    ] {
         let _ = dlock::builder(url).expect(url);
     }
     for (url, why) in [
@@ -175,8 +181,9 @@ fn etcd_urls_are_the_adapters_to_read() {
         ("etcd://u:secret@a:port", "port"),
         ("etcd://u:secret@a:77777", "port"),
         ("etcd://u:secret@a/path", "path"),
-        ("etcd://u:%FFsecret@a", "percent-encoding"),
-        ("etcds://u:secret@a", "tls"),
+        ("etcd://u:%FFsecret@a", "percent-encoded"),
+        ("etcd://u:secret@a?ca-file=x", "etcds://"),
+        ("etcds://u:secret@a?db=1", "for this backend ca-file, cert-file, key-file, request-timeout"),
     ] {
         refused(url, InvalidInput, why);
     }

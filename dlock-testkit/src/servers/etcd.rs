@@ -1,13 +1,20 @@
 //! An etcd server of the test's own.
 
+mod ask;
 mod cluster;
+mod entrance;
+mod login;
 mod member;
+#[cfg(feature = "etcd")]
+pub(crate) mod operator;
 mod version;
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 pub use self::cluster::{EtcdCluster, EtcdClusterBuilder};
+use self::entrance::Entrance;
+use self::login::Login;
 use self::member::Member;
 pub use self::version::EtcdVersion;
 use super::kind::ETCD;
@@ -18,14 +25,15 @@ use super::{Node, Skip};
 #[derive(Debug)]
 pub struct Etcd {
     node: Arc<Node>,
+    entrance: Entrance,
+    login: Option<Login>,
 }
 
 /// How an [`Etcd`] is started.
 #[derive(Clone, Debug, Default)]
 pub struct EtcdBuilder {
-    version: EtcdVersion,
-    args: Vec<String>,
-    disk: Option<u64>,
+    member: Member,
+    login: Option<Login>,
 }
 
 impl Etcd {
@@ -64,16 +72,42 @@ impl Etcd {
         blocking(move || node.restart_blocking()).await;
     }
 
-    /// Its URL for `dlock::connect`.
+    /// Its URL for `dlock::connect`, with the login if it asks for one, and with the files that TLS takes.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("etcd://{}", self.node.addr())
+        self.url_for(&self.login.as_ref().map(Login::in_url).unwrap_or_default())
+    }
+
+    /// The same without user and password, for clients that are known by their certificate.
+    #[must_use]
+    pub fn url_without_login(&self) -> String {
+        self.url_for("")
+    }
+
+    /// The same for root, who may do everything, if it asks for a login.
+    #[must_use]
+    pub fn operator_url(&self) -> String {
+        self.url_for(&self.login.as_ref().map(|_| Login::of_root()).unwrap_or_default())
+    }
+
+    /// A new connection of root's.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    #[cfg(feature = "etcd")]
+    pub async fn operator(&self) -> etcd_client::Client {
+        let connected = operator::connect(&self.operator_url(), &[self.node.addr().to_string()]).await;
+        connected.expect("a server that has been started serves its operator")
     }
 
     /// Its URL for etcd's own clients and tools.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.node.addr())
+        format!("{}://{}", self.entrance.protocol(), self.node.addr())
+    }
+
+    fn url_for(&self, login: &str) -> String {
+        self.entrance.url(login, &[self.node.addr()], self.node.dir())
     }
 }
 
@@ -81,7 +115,33 @@ impl EtcdBuilder {
     /// The version to start instead of the installed one; ask [`EtcdVersion::installed`] first.
     #[must_use]
     pub fn with_version(mut self, version: EtcdVersion) -> Self {
-        self.version = version;
+        self.member.version = version;
+        self
+    }
+
+    /// Speaks TLS on its port, and nothing else: its certificate, for `127.0.0.1`, is of an authority
+    /// of its own, which its URL names.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.member.entrance = Entrance::Tls { client: None };
+        self
+    }
+
+    /// As [`EtcdBuilder::with_tls`], and clients must show a certificate too: its URL names one, of
+    /// this user. Clients that log in without user and password are taken for the user.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls_both_ways(mut self, user: &str) -> Self {
+        self.member.entrance = Entrance::Tls { client: Some(user.to_owned()) };
+        self
+    }
+
+    /// Asks for logins: its URL is for this user, who may read and write the keys that begin with
+    /// `prefix`, which may be empty, and do nothing else. Name and password are made of letters and digits.
+    #[must_use]
+    pub fn with_login(mut self, user: &str, password: &str, prefix: &str) -> Self {
+        self.login = Some(Login::new(user, password, prefix));
         self
     }
 
@@ -89,14 +149,14 @@ impl EtcdBuilder {
     /// time. Ask [`SmallDisk::available`](super::SmallDisk::available) first.
     #[must_use]
     pub fn with_disk(mut self, bytes: u64) -> Self {
-        self.disk = Some(bytes);
+        self.member.disk = Some(bytes);
         self
     }
 
     /// More arguments for the server, such as `["--quota-backend-bytes", "16777216"]`.
     #[must_use]
     pub fn with_args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
-        self.args.extend(args.into_iter().map(Into::into));
+        self.member.args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -114,10 +174,15 @@ impl EtcdBuilder {
     /// When it does not start; the message has the end of its log.
     #[must_use]
     pub fn start_blocking(self) -> Etcd {
-        match Node::start(Member::alone(self.version, self.args, self.disk)) {
-            Ok(node) => Etcd { node: Arc::new(node) },
+        let entrance = self.member.entrance.clone();
+        let node = match Node::start(self.member) {
+            Ok(node) => Arc::new(node),
             Err(error) => panic!("etcd did not start: {error}"),
+        };
+        if let Some(login) = &self.login {
+            login.require(node.dir());
         }
+        Etcd { node, entrance, login: self.login }
     }
 }
 

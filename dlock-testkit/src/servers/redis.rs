@@ -1,8 +1,6 @@
 //! A Redis server of the test's own.
 
 mod ask;
-#[cfg(feature = "tls")]
-mod certificates;
 mod cluster;
 mod data_node;
 mod entrance;

@@ -9,12 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dlock_core::{Connect, Error, ErrorKind, LockName, Namespace, Result};
 use dlock_etcd::EtcdConfig;
-use etcd_client::{Client, ConnectOptions, DeleteOptions, GetOptions};
-use percent_encoding::percent_decode_str;
+use etcd_client::{Client, DeleteOptions, GetOptions};
 
 use super::relayed::relayed;
 use super::wait_for;
-use crate::servers::{self, Etcd, Skip};
+use crate::servers::{self, Etcd, Skip, operator};
 use crate::{Starting, Subject, Tamper, Trouble};
 
 const DEFAULT_PORT: u16 = 2379;
@@ -54,21 +53,7 @@ impl EtcdSubject {
 
     /// For the operator's hand.
     async fn connection(&self) -> std::result::Result<Client, etcd_client::Error> {
-        let patience = Duration::from_secs(10);
-        let options = ConnectOptions::new().with_connect_timeout(patience).with_timeout(patience);
-        let options = match self.login() {
-            Some((user, password)) => options.with_user(user, password),
-            None => options,
-        };
-        Client::connect(self.config.endpoints(), Some(options)).await
-    }
-
-    /// User and password; the configuration, which has checked the URL, does not give them out.
-    fn login(&self) -> Option<(String, String)> {
-        let (login, _) = self.url.strip_prefix("etcd://")?.rsplit_once('@')?;
-        let (user, password) = login.split_once(':')?;
-        let decoded = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
-        Some((decoded(user)?, decoded(password)?))
+        operator::connect(&self.url, self.config.endpoints()).await
     }
 }
 
@@ -141,16 +126,4 @@ impl fmt::Debug for EtcdSubject {
 
 fn error(error: etcd_client::Error) -> Error {
     Error::new(ErrorKind::Unavailable, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_login_is_read_from_the_url() {
-        let login = |url| EtcdSubject::from_url(url).unwrap().login();
-        assert_eq!(login("etcd://me:p%40ss:word@h,i"), Some(("me".into(), "p@ss:word".into())));
-        assert_eq!(login("etcd://h:2379"), None);
-    }
 }

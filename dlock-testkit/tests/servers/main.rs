@@ -3,6 +3,8 @@
 mod consul;
 mod disk;
 mod etcd;
+#[cfg(feature = "etcd")]
+mod etcd_login;
 mod left_behind;
 mod process;
 mod redis;

@@ -1,17 +1,23 @@
 //! An etcd cluster of the test's own.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::EtcdVersion;
+use super::ask::ask;
+use super::entrance::Entrance;
+use super::login::Login;
 use super::member::{Member, Place};
+#[cfg(feature = "etcd")]
+use super::operator;
+use crate::servers::Node;
 use crate::servers::members::{Members, ask_each};
 use crate::servers::patience::until;
 use crate::servers::shared::blocking;
-use crate::servers::{Node, probe};
 
 /// How many members a cluster has.
 const SIZE: usize = 3;
@@ -22,8 +28,7 @@ const PEER_PORT: usize = 1;
 #[derive(Debug)]
 pub struct EtcdCluster {
     members: Members,
-    /// What the members call themselves.
-    ids: Vec<u64>,
+    login: Option<Login>,
 }
 
 /// How an [`EtcdCluster`] is started.
@@ -31,6 +36,8 @@ pub struct EtcdCluster {
 pub struct EtcdClusterBuilder {
     version: EtcdVersion,
     args: Vec<String>,
+    disk: Option<u64>,
+    login: Option<Login>,
 }
 
 impl EtcdCluster {
@@ -48,17 +55,33 @@ impl EtcdCluster {
         EtcdClusterBuilder::default()
     }
 
-    /// Its URL for `dlock::connect`, with all members.
+    /// Its URL for `dlock::connect`, with all members, and with the login if they ask for one.
     #[must_use]
     pub fn url(&self) -> String {
-        let addrs: Vec<String> = (0..self.count()).map(|member| self.addr(member).to_string()).collect();
-        format!("etcd://{}", addrs.join(","))
+        self.url_for(&self.login.as_ref().map(Login::in_url).unwrap_or_default())
+    }
+
+    /// The same for root, who may do everything, if they ask for a login.
+    #[must_use]
+    pub fn operator_url(&self) -> String {
+        self.url_for(&self.login.as_ref().map(|_| Login::of_root()).unwrap_or_default())
+    }
+
+    /// A new connection of root's, to all members.
+    ///
+    /// # Panics
+    /// When they do not serve.
+    #[cfg(feature = "etcd")]
+    pub async fn operator(&self) -> etcd_client::Client {
+        let addrs: Vec<String> = self.addrs().iter().map(SocketAddr::to_string).collect();
+        let connected = operator::connect(&self.operator_url(), &addrs).await;
+        connected.expect("members that have been started serve their operator")
     }
 
     /// The URLs of all members for etcd's own clients and tools.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        (0..self.count()).map(|member| format!("http://{}", self.addr(member))).collect()
+        self.addrs().iter().map(|addr| format!("http://{addr}")).collect()
     }
 
     /// Which member leads now: it answers and says so itself, and so does a majority. `None` while
@@ -67,14 +90,14 @@ impl EtcdCluster {
     /// A leader that has just been cut off is still named until the others miss it, which takes
     /// them an election timeout, a second by default.
     pub async fn leader(&self) -> Option<usize> {
-        let (nodes, ids) = (self.nodes().clone(), self.ids.clone());
-        blocking(move || leader(&nodes, &ids)).await
+        let nodes = self.nodes().clone();
+        blocking(move || leader(&nodes)).await
     }
 
     /// [`EtcdCluster::leader`] for code without async.
     #[must_use]
     pub fn leader_blocking(&self) -> Option<usize> {
-        leader(self.nodes(), &self.ids)
+        leader(self.nodes())
     }
 
     /// Waits until a member leads that is not `but`.
@@ -85,14 +108,22 @@ impl EtcdCluster {
     /// # Cancel safety
     /// Nothing happens but asking.
     pub async fn wait_for_leader(&self, but: Option<usize>) -> usize {
-        let (nodes, ids) = (self.nodes().clone(), self.ids.clone());
+        let nodes = self.nodes().clone();
         blocking(move || {
             until(|| {
-                let found = leader(&nodes, &ids).filter(|found| Some(*found) != but);
+                let found = leader(&nodes).filter(|found| Some(*found) != but);
                 found.ok_or_else(|| format!("no member but {but:?} leads"))
             })
         })
         .await
+    }
+
+    fn addrs(&self) -> Vec<SocketAddr> {
+        (0..self.count()).map(|member| self.addr(member)).collect()
+    }
+
+    fn url_for(&self, login: &str) -> String {
+        Entrance::Plain.url(login, &self.addrs(), self.node(0).dir())
     }
 }
 
@@ -101,6 +132,20 @@ impl EtcdClusterBuilder {
     #[must_use]
     pub fn with_version(mut self, version: EtcdVersion) -> Self {
         self.version = version;
+        self
+    }
+
+    /// Gives each member a disk of its own, see [`EtcdBuilder::with_disk`](super::EtcdBuilder::with_disk).
+    #[must_use]
+    pub fn with_disk(mut self, bytes: u64) -> Self {
+        self.disk = Some(bytes);
+        self
+    }
+
+    /// Asks for logins, see [`EtcdBuilder::with_login`](super::EtcdBuilder::with_login).
+    #[must_use]
+    pub fn with_login(mut self, user: &str, password: &str, prefix: &str) -> Self {
+        self.login = Some(Login::new(user, password, prefix));
         self
     }
 
@@ -129,12 +174,14 @@ impl EtcdClusterBuilder {
         let started = Members::start(SIZE, &[PEER_PORT], |member, ports| {
             let peers = ports.iter().map(|of_one| of_one[0]).collect();
             let place = Place { cluster: cluster.clone(), member, peers };
-            Member::of_cluster(self.version, self.args.clone(), place)
+            let (version, args, disk) = (self.version, self.args.clone(), self.disk);
+            Member { version, args, disk, place: Some(place), ..Member::default() }
         });
         let members = started.unwrap_or_else(|error| panic!("the etcd cluster did not start: {error}"));
-        let ids = members.nodes().iter().map(|node| Status::of(node).map(|status| status.member));
-        let ids = ids.collect::<Option<_>>().expect("a member that serves tells its id");
-        EtcdCluster { members, ids }
+        if let Some(login) = &self.login {
+            login.require(members.node(0).dir());
+        }
+        EtcdCluster { members, login: self.login }
     }
 }
 
@@ -149,6 +196,7 @@ impl Deref for EtcdCluster {
 /// What a member says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Status {
+    /// What it calls itself: another name in a cluster that was restored.
     member: u64,
     /// 0 where it knows none.
     leader: u64,
@@ -158,9 +206,8 @@ struct Status {
 impl Status {
     /// `None` where it does not answer.
     fn of(node: &Node) -> Option<Self> {
-        let answer = probe::http(node.addr(), "POST", "/v3/maintenance/status", "{}").ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let status: Value = serde_json::from_str(body).ok()?;
+        let status = ask(node.dir(), "POST", "/v3/maintenance/status", "{}").ok()?;
+        let status: Value = serde_json::from_str(&status).ok()?;
         // Numbers of 64 bits are text in JSON; zero is left out.
         let number = |value: &Value| value.as_str().map_or(Some(0), |text| text.parse().ok());
         Some(Self {
@@ -171,15 +218,15 @@ impl Status {
     }
 }
 
-fn leader(nodes: &[Arc<Node>], ids: &[u64]) -> Option<usize> {
+fn leader(nodes: &[Arc<Node>]) -> Option<usize> {
     let statuses = ask_each(nodes, Status::of);
-    (0..nodes.len()).find(|member| leads(*member, ids, &statuses))
+    (0..nodes.len()).find(|member| leads(*member, &statuses))
 }
 
-fn leads(member: usize, ids: &[u64], statuses: &[Option<Status>]) -> bool {
-    let Some(own) = statuses[member].filter(|own| own.leader == ids[member]) else { return false };
+fn leads(member: usize, statuses: &[Option<Status>]) -> bool {
+    let Some(own) = statuses[member].filter(|own| own.leader == own.member) else { return false };
     let agreeing = statuses.iter().flatten().filter(|other| (other.leader, other.term) == (own.leader, own.term));
-    agreeing.count() > ids.len() / 2
+    agreeing.count() > statuses.len() / 2
 }
 
 #[cfg(test)]
@@ -189,8 +236,7 @@ mod tests {
     #[test]
     fn a_leader_is_whom_a_majority_of_one_term_names() {
         let says = |member, leader, term| Some(Status { member, leader, term });
-        let ids = [10, 20, 30];
-        let leader = |statuses: [Option<Status>; 3]| (0..3).find(|member| leads(*member, &ids, &statuses));
+        let leader = |statuses: [Option<Status>; 3]| (0..3).find(|member| leads(*member, &statuses));
         assert_eq!(leader([says(10, 20, 1), says(20, 20, 1), says(30, 20, 1)]), Some(1));
         assert_eq!(leader([says(10, 10, 1), says(20, 20, 2), says(30, 20, 2)]), Some(1), "the old one is cut off");
         assert_eq!(leader([says(10, 10, 1), says(20, 0, 2), says(30, 0, 2)]), None, "an election");

@@ -1,20 +1,29 @@
 //! How one member of an etcd cluster is run.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fs;
+use std::io;
 use std::process::Command;
 
 use super::EtcdVersion;
+use super::ask::{SOCKET, ask};
+use super::entrance::Entrance;
+#[cfg(feature = "tls")]
+use crate::servers::certificates::Certificates;
 use crate::servers::node::{Recipe, Site};
-use crate::servers::probe;
+
+/// What the certificate calls clients that are not to be known by it.
+#[cfg(feature = "tls")]
+const CLIENT: &str = "dlock-client";
 
 /// One etcd process, of a cluster or alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Member {
-    version: EtcdVersion,
-    args: Vec<String>,
-    disk: Option<u64>,
+    pub(super) version: EtcdVersion,
+    pub(super) args: Vec<String>,
+    pub(super) entrance: Entrance,
+    pub(super) disk: Option<u64>,
     /// `None` for a cluster of one, which nobody else knows.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 /// Which member of which cluster.
@@ -28,14 +37,6 @@ pub(super) struct Place {
 }
 
 impl Member {
-    pub(super) fn alone(version: EtcdVersion, args: Vec<String>, disk: Option<u64>) -> Self {
-        Self { version, args, disk, place: None }
-    }
-
-    pub(super) fn of_cluster(version: EtcdVersion, args: Vec<String>, place: Place) -> Self {
-        Self { version, args, disk: None, place: Some(place) }
-    }
-
     /// The place in the cluster. Alone, the name is that of the directory, which is random.
     fn place(&self, site: &Site<'_>) -> Place {
         self.place.clone().unwrap_or_else(|| Place {
@@ -71,13 +72,24 @@ impl Recipe for Member {
         self.disk
     }
 
+    fn furnish(&self, site: &Site<'_>) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Entrance::Tls { client } = &self.entrance {
+            Certificates::in_dir(site.dir).furnish(client.as_deref().unwrap_or(CLIENT))?;
+        }
+        // A server that was killed leaves it, and no other could listen there.
+        match fs::remove_file(site.dir.join(SOCKET)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn command(&self, site: &Site<'_>) -> Command {
         let place = self.place(site);
-        let (client, peer) = (url(site.ports[0]), url(site.ports[1]));
         let mut command = self.version.program().command();
         command.current_dir(site.dir).args(["--name", &place.name(place.member), "--data-dir", Site::DATA]);
-        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-        command.args(["--listen-peer-urls", &peer]);
+        command.args(self.entrance.args(site));
+        command.args(["--listen-peer-urls", &url(site.ports[1])]);
         command.args(["--initial-advertise-peer-urls", &url(place.peers[place.member])]);
         command.args(["--initial-cluster", &place.members(), "--initial-cluster-token", &place.cluster]);
         command.args(["--logger", "zap", "--log-level", "warn"]);
@@ -85,20 +97,10 @@ impl Recipe for Member {
         command
     }
 
-    /// Healthy means that it has a leader. The member list must have this one's name: another
-    /// server may have the port.
+    /// Healthy means that it has a leader.
     fn probe(&self, site: &Site<'_>, _pid: u32) -> Result<(), String> {
-        let place = self.place(site);
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, site.ports[0]));
-        let health = probe::http(addr, "GET", "/health", "").map_err(|error| error.to_string())?;
-        if !health.contains(r#""health":"true""#) {
-            return Err(format!("/health answered {health:?}"));
-        }
-        let members = probe::http(addr, "POST", "/v3/cluster/member/list", "{}").map_err(|error| error.to_string())?;
-        if !members.contains(&format!(r#""name":"{}""#, place.name(place.member))) {
-            return Err(format!("the member list is {members:?}"));
-        }
-        Ok(())
+        let health = ask(site.dir, "GET", "/health", "").map_err(|error| error.to_string())?;
+        if health.contains(r#""health":"true""#) { Ok(()) } else { Err(format!("/health answered {health:?}")) }
     }
 }
 

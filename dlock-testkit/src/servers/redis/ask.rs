@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,9 +25,7 @@ pub(super) fn exchange(addr: SocketAddr, commands: &str) -> io::Result<String> {
 
 /// The same, through a socket of this machine.
 pub(super) fn exchange_at(socket: &Path, commands: &str) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(probe::PATIENCE))?;
-    stream.set_write_timeout(Some(probe::PATIENCE))?;
+    let mut stream = probe::connect_at(socket)?;
     write!(stream, "{commands}\r\n")?;
     stream.shutdown(Shutdown::Write)?;
     whole(stream)

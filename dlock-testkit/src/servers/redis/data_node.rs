@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use super::RedisProgram;
 use super::ask::{exchange, exchange_at};
-#[cfg(feature = "tls")]
-use super::certificates::Certificates;
 use super::entrance::Entrance;
+#[cfg(feature = "tls")]
+use crate::servers::certificates::Certificates;
 use crate::servers::clock;
 use crate::servers::node::{Recipe, Site};
 
 /// Where sentinels make a server write down whom it follows.
 const CONFIG: &str = "redis.conf";
+/// What clients that show a certificate are called in it.
+#[cfg(feature = "tls")]
+const CLIENT: &str = "dlock-client";
 
 /// One server that keeps keys.
 #[derive(Clone, Debug, Default)]
@@ -133,7 +136,7 @@ impl Recipe for DataNode {
         }
         #[cfg(feature = "tls")]
         if let Entrance::Tls { .. } = self.entrance {
-            Certificates::in_dir(site.dir).furnish()?;
+            Certificates::in_dir(site.dir).furnish(CLIENT)?;
         }
         if self.has_own_clock { clock::furnish(site.dir) } else { Ok(()) }
     }

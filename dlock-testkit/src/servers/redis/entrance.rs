@@ -2,14 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-
 #[cfg(feature = "tls")]
-use super::certificates::Certificates;
+use crate::servers::certificates::Certificates;
 use crate::servers::node::Site;
-
-/// What does not stand for itself in the path and the options of a URL.
-const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'&').add(b'=').add(b'+').add(b'@');
+use crate::servers::url::escaped;
 
 /// The one way in for clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,13 +61,7 @@ impl Entrance {
             Self::Socket => format!("redis+unix://{login}{}", escaped(&dir.join("redis.sock"))),
             #[cfg(feature = "tls")]
             Self::Tls { both_ways } => {
-                let files = Certificates::in_dir(dir);
-                let mut url = format!("rediss://{login}{addr}?ca-file={}", escaped(&files.authority()));
-                if both_ways {
-                    let (certificate, key) = (escaped(&files.client()), escaped(&files.client_key()));
-                    url.push_str(&format!("&cert-file={certificate}&key-file={key}"));
-                }
-                url
+                format!("rediss://{login}{addr}?{}", Certificates::in_dir(dir).options(both_ways))
             }
         }
     }
@@ -79,8 +69,4 @@ impl Entrance {
 
 fn strings<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).into()
-}
-
-fn escaped(path: &Path) -> String {
-    utf8_percent_encode(&path.to_string_lossy(), ESCAPED).to_string()
 }

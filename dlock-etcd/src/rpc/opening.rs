@@ -1,0 +1,81 @@
+//! The first request, to all members at once.
+
+use std::time::Duration;
+
+use dlock_core::{Error, ErrorKind, Result};
+use etcd_client::GetOptions;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::time::Instant as Deadline;
+
+use crate::cluster::Answered;
+use crate::error::{Effect, classify, timed_out};
+use crate::members::{Members, Present};
+
+/// How long the others are waited for once a member has answered.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Asks all members which cluster they belong to, and prefers from then on those that answered.
+pub(super) async fn find_cluster(members: &Members, prefix: &str, timeout: Duration) -> Result<u64> {
+    let until = Deadline::now() + timeout;
+    let all = members.all();
+    let asked = all.iter().enumerate().map(async |(index, member)| {
+        let answer = tokio::time::timeout_at(until, cluster_of(member, prefix)).await;
+        (index, answer.unwrap_or_else(|_| Err(timed_out(Effect::Read))))
+    });
+    let mut asked: FuturesUnordered<_> = asked.collect();
+    let mut enough = until;
+    let (mut good, mut errors) = (Vec::new(), Vec::new());
+    while let Ok(Some((index, answer))) = tokio::time::timeout_at(enough, asked.next()).await {
+        match answer {
+            Ok(cluster) => {
+                enough = enough.min(Deadline::now() + GRACE);
+                good.push((index, cluster));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    let Some((_, cluster)) = good.first().copied() else {
+        return Err(telling(errors).unwrap_or_else(|| timed_out(Effect::Read)));
+    };
+    if let Some((other, _)) = good.iter().find(|(_, other)| *other != cluster) {
+        let message = format!(
+            "the endpoints belong to different etcd clusters ({} and {}): give those of one",
+            all[good[0].0].address, all[*other].address
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    members.prefer(&good.iter().map(|(index, _)| *index).collect::<Vec<_>>());
+    Ok(cluster)
+}
+
+async fn cluster_of(member: &Present, prefix: &str) -> Result<u64> {
+    let judged = |error| classify(error, Effect::Read);
+    let mut client = member.client().await.map_err(judged)?;
+    let first = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
+    Ok(client.get(prefix, Some(first)).await.map_err(judged)?.cluster())
+}
+
+/// The error that says most about what is to be done: a member that is away says nothing about a
+/// login that the others refuse.
+fn telling(errors: Vec<Error>) -> Option<Error> {
+    errors.into_iter().min_by_key(|error| match error.kind() {
+        ErrorKind::InvalidInput => 0,
+        ErrorKind::Denied => 1,
+        ErrorKind::Unavailable => 3,
+        _ => 2,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_login_is_not_hidden_by_members_that_are_away() {
+        let errors = [ErrorKind::Unavailable, ErrorKind::Protocol, ErrorKind::Denied, ErrorKind::Unavailable];
+        let error = telling(errors.map(|kind| Error::new(kind, "no")).to_vec()).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(telling(Vec::new()).is_none());
+    }
+}
