@@ -67,7 +67,7 @@ async fn a_memory_url_names_a_store_of_this_process() {
     refused("memory://a", ErrorKind::InvalidInput, "memory:NAME");
     refused("memory:a?ttl=never", ErrorKind::InvalidInput, "option \"ttl\" is not a duration");
     refused("memory:a?tls=yes", ErrorKind::InvalidInput, "unknown option \"tls\" in the backend url: there are name");
-    refused("memory:%FF", ErrorKind::InvalidInput, "the memory store's name: what %FF stands for is not utf-8");
+    refused("memory:%FF", ErrorKind::InvalidInput, "the memory store's name: what is percent-encoded is not utf-8");
 }
 
 #[cfg(feature = "memory")]
