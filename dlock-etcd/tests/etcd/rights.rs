@@ -92,7 +92,7 @@ async fn everything(world: &mut World) -> Result<()> {
     assert_eq!(seen.token, Some(grant.token));
     assert!(seen.expires_in.is_some(), "the lease's time to live can be asked");
     let page = Page { cursor: None, limit: 10 };
-    assert_eq!(two.backend.list(&NamePrefix::root(), page).await?.names, [held.name.clone()]);
+    assert_eq!(two.backend.list(&NamePrefix::root(), page).await?.names, std::slice::from_ref(&held.name));
     assert_eq!(two.backend.withdraw(&held.to_ref(), Why::Break).await?, Withdrawn::Removed);
     assert_eq!(one.gone(&held).await, Gone::Absent);
     // A line: some are refused, cancelled, broken, let in.
