@@ -40,3 +40,47 @@ async fn one_family(address: &str) -> Result<()> {
 fn unavailable(message: String) -> Error {
     Error::new(ErrorKind::Unavailable, message).with_landed(Landed::No)
 }
+
+#[cfg(test)]
+mod tests {
+    use dlock_testkit::servers::Etcd;
+
+    use super::*;
+
+    fn runtime_without_timers() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap()
+    }
+
+    #[test]
+    fn no_timer_is_needed_with_and_without_a_login() {
+        if Etcd::installed().is_err() {
+            return;
+        }
+        let server = Etcd::builder().start_blocking();
+        let address = server.addr().to_string();
+        let runtime = runtime_without_timers();
+        let options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
+        let cluster = runtime.block_on(async {
+            let mut client = Client::connect([address.as_str()], None).await.unwrap();
+            let answer = client.get("a/", None).await.unwrap();
+            let cluster = answer.header().unwrap().cluster_id();
+            let mut dialled = dial(&address, options.clone(), b"a/", cluster).await.unwrap();
+            dialled.put("a/b", "c", None).await.unwrap();
+            dialled.user_add("root", "pw", None).await.unwrap();
+            dialled.role_add("root").await.unwrap();
+            dialled.user_grant_role("root", "root").await.unwrap();
+            dialled.auth_enable().await.unwrap();
+            cluster
+        });
+        let other = runtime_without_timers();
+        other.block_on(async {
+            let login = options.clone().with_user("root", "pw");
+            let mut dialled = dial(&address, login.clone(), b"a/", cluster).await.unwrap();
+            assert_eq!(dialled.get("a/b", None).await.unwrap().count(), 1);
+            let error = dial(&address, options, b"a/", cluster).await.err().expect("no login was given");
+            assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+            let error = dial(&address, login, b"a/", cluster + 1).await.err().expect("it is another cluster");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        });
+    }
+}

@@ -41,6 +41,8 @@ mod zookeeper;
 pub use self::consul::{Consul, ConsulBuilder, ConsulCluster, ConsulClusterBuilder};
 pub use self::disk::SmallDisk;
 #[cfg(feature = "etcd")]
+pub use self::etcd::EtcdSnapshot;
+#[cfg(feature = "etcd")]
 pub(crate) use self::etcd::operator;
 pub use self::etcd::{Etcd, EtcdBuilder, EtcdCluster, EtcdClusterBuilder, EtcdVersion};
 pub use self::members::Members;

@@ -6,64 +6,60 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlock_testkit::servers;
 use hdrhistogram::Histogram;
-use redis::aio::MultiplexedConnection;
 
-use self::race::{QUOTA, Race, TASKS};
-use crate::contenders::{Baton, Contender, Dlock, on_redis, raw_connection};
+use self::race::{Race, Terms};
+use crate::contenders::Contender;
 use crate::figures::{median, micros};
+use crate::stores::Store;
 
-const ROUNDS: usize = 5;
-pub(crate) const HOLDS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(5)];
-pub(crate) const NAME: &str = "contended";
-const PINGS: usize = 50;
+pub(crate) const RACES: [Terms; 2] = [
+    Terms { tasks: TASKS, quota: QUOTA, hold: Duration::ZERO },
+    Terms { tasks: TASKS, quota: QUOTA, hold: Duration::from_millis(5) },
+];
+const TASKS: usize = 16;
+const QUOTA: usize = 40;
+const ROUNDS: [usize; RACES.len()] = [5, 3];
+const ROUND_TRIPS: usize = 50;
 
-/// How a name goes round among those who wait for it, on Redis.
-pub(crate) fn report() -> String {
+/// How a name goes round among those who wait for it.
+pub(crate) fn report<S: Store>() -> String {
     crate::runtime().block_on(async {
-        let redis = servers::Redis::start().await;
-        let contenders = all(&redis.url()).await;
-        let ping = raw_connection(&redis.url()).await;
+        let store = Arc::new(S::start().await);
+        let contenders = store.contended(TASKS).await;
         let mut text = format!(
-            "## Contended, on Redis\n\n\
-             {TASKS} tasks want one name, {QUOTA} times each; {ROUNDS} rounds in which those who are compared take \
+            "## Contended, on {}\n\n\
+             {TASKS} tasks want one name, {QUOTA} times each; several rounds in which those who are compared take \
              turns; all tasks on one runtime of two threads. Time is the median of the rounds; the longest wait is the \
              median of the rounds' longest, and in brackets the longest of all. A hand-over reaches from before the \
-             call that releases to after the acquire of the next, who was waiting, has returned. A round trip is a \
-             `PING` on a connection like theirs, between the races and at their pace. First done: when the first task \
-             was through with its turns, as a part of the whole time (1 is fair).\n",
+             call that releases to after the acquire of the next, who was waiting, has returned. A round trip is {} on \
+             a connection like theirs, between the races and at their pace. First done: when the first task was \
+             through with its turns, as a part of the whole time (1 is fair).\n",
+            S::NAME,
+            S::ROUND_TRIP,
         );
-        for hold in HOLDS {
+        for (terms, rounds) in RACES.into_iter().zip(ROUNDS) {
             let mut races: Vec<Vec<Race>> = contenders.iter().map(|_| Vec::new()).collect();
             let mut round_trip = Histogram::new(3).expect("three digits are allowed");
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds {
                 for (contender, races) in contenders.iter().zip(&mut races) {
-                    let pings = tokio::spawn(measure_round_trip(ping.clone(), hold));
-                    round_trip.add(pings.await.expect("the server answers")).expect("histograms of one kind");
-                    races.push(race::run(contender, NAME, hold).await);
+                    let measured = tokio::spawn(measure_round_trip(store.clone(), terms.hold));
+                    round_trip.add(measured.await.expect("the server answers")).expect("histograms of one kind");
+                    races.push(race::run(contender, terms).await);
                 }
             }
-            text += &table(&contenders, &races, hold, &round_trip);
+            text += &table(&contenders, &races, terms.hold, &round_trip);
         }
         text
     })
 }
 
-/// Those who can wait for a name on Redis.
-pub(crate) async fn all(url: &str) -> Vec<Arc<dyn Contender>> {
-    let mut contenders = on_redis(url).await;
-    contenders.insert(1, Arc::new(Baton::connect(url, TASKS, NAME).await));
-    contenders.push(Arc::new(Dlock::connect_clients(url, TASKS).await));
-    contenders
-}
-
-async fn measure_round_trip(mut connection: MultiplexedConnection, pause: Duration) -> Histogram<u64> {
+async fn measure_round_trip<S: Store>(store: Arc<S>, pause: Duration) -> Histogram<u64> {
     let mut histogram = Histogram::new(3).expect("three digits are allowed");
-    for _ in 0..PINGS {
+    for _ in 0..ROUND_TRIPS {
         race::hold_for(pause).await;
         let started = Instant::now();
-        let () = redis::cmd("PING").query_async(&mut connection).await.expect("the server answers");
+        store.round_trip().await;
         histogram.record(started.elapsed().as_nanos() as u64).expect("the histogram grows");
     }
     histogram
@@ -76,13 +72,14 @@ fn table(
     round_trip: &Histogram<u64>,
 ) -> String {
     let one_trip = micros(round_trip, 0.5);
+    let rounds = races[0].len();
     let mut text = if hold.is_zero() {
-        "\nHeld for no time".to_owned()
+        format!("\nHeld for no time, {rounds} rounds")
     } else {
         let held = mean_hold(races.iter().flatten());
         format!(
-            "\nHeld for {} ms, {:.2} ms as it was; the ideal is that times {} for all, times {TASKS} for the longest \
-             wait",
+            "\nHeld for {} ms, {:.2} ms as it was, {rounds} rounds; the ideal is that times {} for all, times {TASKS} \
+             for the longest wait",
             hold.as_millis(),
             millis(held),
             TASKS * QUOTA,
@@ -91,17 +88,18 @@ fn table(
     write!(text, ". Round trip p50 {one_trip:.0} µs, p99 {:.0} µs.\n\n", micros(round_trip, 0.99))
         .expect("a string takes what is written");
     text += if hold.is_zero() {
-        "| | acquisitions/s | longest wait ms | hand-over p50 µs | p99 µs | p50 in round trips | first done |\n\
-         |---|---|---|---|---|---|---|\n"
+        "| | acquisitions/s | longest wait ms | hand-over p50 µs | p99 µs | p99/p50 | p50 in round trips | \
+         first done |\n|---|---|---|---|---|---|---|---|\n"
     } else {
-        "| | time s | ratio to ideal | longest wait ms | ratio to ideal | hand-over p50 µs | p99 µs | \
-         p50 in round trips | first done |\n|---|---|---|---|---|---|---|---|---|\n"
+        "| | time s | ratio to ideal | longest wait ms | ratio to ideal | hand-over p50 µs | p99 µs | p99/p50 | \
+         p50 in round trips | first done |\n|---|---|---|---|---|---|---|---|---|---|\n"
     };
     for (contender, races) in contenders.iter().zip(races) {
         let mut hand_over = Histogram::new(3).expect("three digits are allowed");
         for race in races {
             hand_over.add(&race.hand_over).expect("histograms of one kind");
         }
+        let [p50, p99] = [0.5, 0.99].map(|quantile| micros(&hand_over, quantile));
         let time = median(races.iter().map(|race| race.time.as_secs_f64()));
         let longest = median(races.iter().map(|race| millis(race.longest_wait)));
         let longest_of_all = races.iter().map(|race| millis(race.longest_wait)).fold(0.0, f64::max);
@@ -121,11 +119,10 @@ fn table(
         };
         writeln!(
             text,
-            "| {} | {of_race} | {:.0} | {:.0} | {:.1} | {:.2} |",
+            "| {} | {of_race} | {p50:.0} | {p99:.0} | {:.1} | {:.1} | {:.2} |",
             contender.label(),
-            micros(&hand_over, 0.5),
-            micros(&hand_over, 0.99),
-            micros(&hand_over, 0.5) / one_trip,
+            p99 / p50,
+            p50 / one_trip,
             median(races.iter().map(|race| race.first_done)),
         )
         .expect("a string takes what is written");

@@ -3,14 +3,15 @@
 mod baton;
 mod distributed_lock;
 mod dlock_client;
+mod etcd_lock;
 mod flock;
+mod kept_leases;
 mod raw_etcd;
 mod raw_redis;
 mod rslock;
 mod tokio_mutex;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 pub(crate) use self::baton::Baton;
 pub(crate) use self::distributed_lock::DistributedLock;
 pub(crate) use self::dlock_client::Dlock;
+pub(crate) use self::etcd_lock::EtcdLock;
 pub(crate) use self::flock::Flock;
 pub(crate) use self::raw_etcd::RawEtcd;
 pub(crate) use self::raw_redis::{RawRedis, connect as raw_connection};
@@ -38,16 +40,6 @@ pub(crate) trait Contender: Send + Sync {
     fn label(&self) -> String;
     /// Takes `name`, awaits `meanwhile` and gives it back. Each task has a number of its own.
     async fn turn(&self, task: usize, name: &str, meanwhile: Meanwhile<'_>);
-}
-
-/// The floor for Redis, and the locks on it, on a server of their own.
-pub(crate) async fn on_redis(url: &str) -> Vec<Arc<dyn Contender>> {
-    vec![
-        Arc::new(RawRedis::connect(url).await),
-        Arc::new(Rslock::connect(url)),
-        Arc::new(DistributedLock::connect(url).await),
-        Arc::new(Dlock::connect(url).await),
-    ]
 }
 
 /// The version of a dependency that this repository has chosen.

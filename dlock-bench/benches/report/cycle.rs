@@ -4,19 +4,21 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlock_testkit::servers;
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::contenders::{Contender, Dlock, Flock, RawEtcd, TokioMutex, on_redis};
+use crate::contenders::{Contender, Dlock, Flock, TokioMutex};
 use crate::figures::{median, micros};
+use crate::stores::{Etcd, Redis, Store};
 
-const ROUNDS: usize = 9;
+/// What [`report`] can compare.
+pub(crate) const GROUPS: [&str; 4] = ["memory", "file", "redis", "etcd"];
+const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(700);
 
-/// Acquire and release of a name that nobody else wants, on every backend beside its floor.
-pub(crate) fn report() -> String {
+/// Acquire and release of a name that nobody else wants, on these backends beside their floors.
+pub(crate) fn report(groups: &[&str]) -> String {
     crate::runtime().block_on(async {
         let mut text = format!(
             "## Uncontended cycle\n\n\
@@ -26,30 +28,31 @@ pub(crate) fn report() -> String {
              | | tasks | p50 µs | p99 µs | cycles/s | ratio of p50 | ratio of cycles/s |\n|---|---|---|---|---|---|---|\n",
             ROUND.as_millis()
         );
-        let scratch = TempDir::new().expect("a temporary directory");
-        let redis = servers::Redis::start().await;
-        let etcd = servers::Etcd::start().await;
-        let flocks = scratch.path().join("flock");
-        std::fs::create_dir(&flocks).expect("a temporary directory can be written");
-        let groups: Vec<Vec<Arc<dyn Contender>>> = vec![
-            vec![Arc::new(TokioMutex::default()), Arc::new(Dlock::connect("memory:cycle").await)],
-            vec![
-                Arc::new(Flock(flocks)),
-                Arc::new(Dlock::connect(&format!("file://{}/dlock", scratch.path().display())).await),
-            ],
-            on_redis(&redis.url()).await,
-            vec![
-                Arc::new(RawEtcd::connect(&etcd.endpoint()).await),
-                Arc::new(Dlock::connect(&etcd.url()).await),
-            ],
-        ];
-        for group in &groups {
-            for tasks in [1, 64] {
-                compare(group, tasks, &mut text).await;
+        for group in groups {
+            match *group {
+                "memory" => {
+                    compare(&[Arc::new(TokioMutex::default()), Arc::new(Dlock::connect("memory:cycle").await)], &mut text)
+                        .await;
+                }
+                "file" => {
+                    let scratch = TempDir::new().expect("a temporary directory");
+                    let url = format!("file://{}/dlock", scratch.path().display());
+                    let flocks = scratch.path().join("flock");
+                    std::fs::create_dir(&flocks).expect("a temporary directory can be written");
+                    compare(&[Arc::new(Flock(flocks)), Arc::new(Dlock::connect(&url).await)], &mut text).await;
+                }
+                "redis" => compare_on::<Redis>(&mut text).await,
+                "etcd" => compare_on::<Etcd>(&mut text).await,
+                other => unreachable!("{other} is no group"),
             }
         }
         text
     })
+}
+
+async fn compare_on<S: Store>(text: &mut String) {
+    let store = S::start().await;
+    compare(&store.alone().await, text).await;
 }
 
 /// What one contender did in one round.
@@ -58,7 +61,13 @@ struct Round {
     speed: f64,
 }
 
-async fn compare(group: &[Arc<dyn Contender>], tasks: usize, text: &mut String) {
+async fn compare(group: &[Arc<dyn Contender>], text: &mut String) {
+    for tasks in [1, 64] {
+        compare_with(group, tasks, text).await;
+    }
+}
+
+async fn compare_with(group: &[Arc<dyn Contender>], tasks: usize, text: &mut String) {
     let mut rounds: Vec<Vec<Round>> = group.iter().map(|_| Vec::new()).collect();
     for round in 0..=ROUNDS {
         for (contender, rounds) in group.iter().zip(&mut rounds) {

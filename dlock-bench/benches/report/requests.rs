@@ -3,97 +3,68 @@ use std::future::ready;
 use std::pin::pin;
 use std::time::Duration;
 
-use dlock_testkit::servers;
-
-use crate::contended;
-use crate::contended::race::{self, QUOTA, TASKS};
-use crate::contenders::on_redis;
-use crate::server_counts::{Done, ServerCounts};
+use crate::contended::RACES;
+use crate::contended::race::{self, Terms};
+use crate::stores::Store;
 
 const CYCLES: usize = 1000;
-const NAME: &str = "counted";
-const IDLE: Duration = Duration::from_secs(60);
+/// To see whether a release wakes more than one of those who wait.
+const HERD: Terms = Terms { tasks: 64, quota: 10, hold: Duration::ZERO };
 
-/// What locks ask of a Redis server.
-pub(crate) fn report() -> String {
+/// What locks ask of a server.
+pub(crate) fn report<S: Store>() -> String {
     crate::runtime().block_on(async {
-        format!(
-            "## Requests to Redis\n\n\
-             What the server counted for each acquisition and its release: how often it read from connections, the \
-             commands that clients sent, and the commands that it ran, those inside scripts included. Who asks for one \
-             thing at a time has one read for each request; a request may have several commands.\n\n{}\n{}\n{}",
-            uncontended().await,
-            contended().await,
-            idle().await
-        )
+        let mut text = format!(
+            "## Requests to {}\n\nWhat the server counted for each acquisition and its release: {}\n",
+            S::NAME,
+            S::COUNTED_MEANS
+        );
+        text += &uncontended::<S>().await;
+        for terms in RACES.into_iter().chain([HERD]) {
+            text += &contended::<S>(terms).await;
+        }
+        text
     })
 }
 
-async fn uncontended() -> String {
-    let redis = servers::Redis::start().await;
-    let mut text = "| nobody else wants it | reads | sent | run |\n|---|---|---|---|\n".to_owned();
-    for contender in on_redis(&redis.url()).await {
-        let turn = async || contender.turn(0, NAME, pin!(ready(()))).await;
+async fn uncontended<S: Store>() -> String {
+    let store = S::start().await;
+    let mut text = heading::<S>("nobody else wants it");
+    for contender in store.alone().await {
+        let turn = async || contender.turn(0, "counted", pin!(ready(()))).await;
         // What a client does once is not part of a cycle.
         turn().await;
-        let counts = ServerCounts::start(&redis.url());
+        let count = store.count();
         for _ in 0..CYCLES {
             turn().await;
         }
-        row(&mut text, &contender.label(), &counts.stop(), CYCLES);
+        text += &row(&contender.label(), &count(), CYCLES);
     }
     text
 }
 
-async fn contended() -> String {
-    let redis = servers::Redis::start().await;
-    let contenders = contended::all(&redis.url()).await;
-    let mut text = String::new();
-    for hold in contended::HOLDS {
-        write!(text, "| {TASKS} want it, held {} ms | reads | sent | run |\n|---|---|---|---|\n", hold.as_millis())
-            .expect("a string takes what is written");
-        for contender in &contenders {
-            let counts = ServerCounts::start(&redis.url());
-            race::run(contender, contended::NAME, hold).await;
-            row(&mut text, &contender.label(), &counts.stop(), TASKS * QUOTA);
-        }
-        text += "\n";
+async fn contended<S: Store>(terms: Terms) -> String {
+    let store = S::start().await;
+    let mut text = heading::<S>(&format!("{} want it, held {} ms", terms.tasks, terms.hold.as_millis()));
+    for contender in store.contended(terms.tasks).await {
+        let count = store.count();
+        race::run(&contender, terms).await;
+        text += &row(&contender.label(), &count(), terms.acquisitions());
     }
-    text.trim_end().to_owned() + "\n"
+    text
 }
 
-/// One client holds a name, for which it also waits, and nothing happens.
-async fn idle() -> String {
-    let redis = servers::Redis::start().await;
-    let locks = dlock::connect(&redis.url()).await.expect("the server is there");
-    let lock = locks.lock(NAME).expect("a good name");
-    let guard = lock.acquire().await.expect("it is free");
-    let waiting: Vec<_> = (0..TASKS)
-        .map(|_| {
-            let lock = lock.clone();
-            tokio::spawn(async move { lock.acquire().await.expect("its turn comes").release().await })
-        })
-        .collect();
-    while locks.inspect(NAME).await.expect("the server answers").waiters.len() < TASKS {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let counts = ServerCounts::start(&redis.url());
-    tokio::time::sleep(IDLE).await;
-    let done = counts.stop();
-    guard.release().await.expect("the server answers");
-    for waiter in waiting {
-        waiter.await.expect("it does not panic").expect("the server answers");
-    }
-    format!(
-        "A client of dlock that holds one name with the default ttl of 30 s, for which {TASKS} of its tasks wait, sent \
-         {} commands in {} s.\n",
-        done.sent,
-        IDLE.as_secs()
-    )
+fn heading<S: Store>(case: &str) -> String {
+    format!("\n| {case} | {} |\n|---|{}\n", S::COUNTED.join(" | "), "---|".repeat(S::COUNTED.len()))
 }
 
-fn row(text: &mut String, label: &str, done: &Done, acquisitions: usize) {
-    let each = |count: u64| count as f64 / acquisitions as f64;
-    writeln!(text, "| {label} | {:.2} | {:.2} | {:.2} |", each(done.reads), each(done.sent), each(done.run))
-        .expect("a string takes what is written");
+fn row(label: &str, counts: &[u64], acquisitions: usize) -> String {
+    let mut text = format!("| {label} |");
+    for count in counts {
+        let each = *count as f64 / acquisitions as f64;
+        // Of requests a hundredth matters, of bytes not even one.
+        let digits = if each < 100.0 { 2 } else { 0 };
+        write!(text, " {each:.digits$} |").expect("a string takes what is written");
+    }
+    text + "\n"
 }

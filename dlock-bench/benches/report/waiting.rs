@@ -1,3 +1,5 @@
+mod idle;
+
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -5,6 +7,8 @@ use dlock_testkit::servers;
 use futures::executor::block_on;
 use tempfile::TempDir;
 
+use self::idle::{Idle, TASKS};
+use crate::stores::{Etcd, Redis};
 use crate::usage::process_time;
 
 const URL: &str = "DLOCK_BENCH_WAIT_ON";
@@ -28,10 +32,13 @@ pub(crate) fn report() -> String {
             }
             waiters.push((scheme, waiter, guard));
         }
+        let (idle_on_redis, idle_on_etcd) = (Idle::<Redis>::start().await, Idle::<Etcd>::start().await);
         // What starting up cost is not part of waiting.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let before: Vec<Duration> = waiters.iter().map(|(_, waiter, _)| process_time(waiter.id())).collect();
+        let (redis_count, etcd_count) = (idle_on_redis.count(), idle_on_etcd.count());
         tokio::time::sleep(MINUTE).await;
+        let (redis_counts, etcd_counts) = (redis_count(), etcd_count());
         let mut text = "## A waiter over a minute\n\n\
              Processor time of a process that waits for one name with the default ttl of 30 s, renewals included \
              (counted in ticks of 10 ms).\n\n| backend | ms |\n|---|---|\n"
@@ -43,6 +50,13 @@ pub(crate) fn report() -> String {
             let _ = waiter.wait();
             drop(guard);
         }
+        text += &format!(
+            "\nIn the same minute, on other servers: what a client asks for that holds one name with that ttl, for \
+             which {TASKS} of its tasks wait, in the words of the tables of requests.\n\n\
+             | server | counted |\n|---|---|\n"
+        );
+        text += &idle_on_redis.end(&redis_counts).await;
+        text += &idle_on_etcd.end(&etcd_counts).await;
         text
     })
 }

@@ -8,7 +8,7 @@ use dlock_core::{
     Renewal, Requested, Why, Withdrawn,
 };
 use dlock_etcd::EtcdConfig;
-use dlock_testkit::servers::Etcd;
+use dlock_testkit::servers::Node;
 use etcd_client::GetOptions;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -173,7 +173,7 @@ pub(crate) async fn requests(authority: &str, method: &str) -> u64 {
 }
 
 /// Stops the server, and returns when none of its threads can answer any more.
-pub(crate) async fn stop(server: &Etcd) {
+pub(crate) async fn stop(server: &Node) {
     server.stop();
     until("all threads are stopped", async || {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();

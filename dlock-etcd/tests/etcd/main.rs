@@ -9,6 +9,8 @@ mod doubt;
 mod downgrade;
 mod guarded;
 mod leases;
+mod login;
+mod members;
 mod modes;
 mod outages;
 mod requests;

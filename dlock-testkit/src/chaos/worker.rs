@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use dlock_core::Result;
+use dlock_core::{Error, ErrorKind, Result};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -83,7 +83,7 @@ where
     let locker = loop {
         match connect(config.clone()).await {
             Ok(locker) => break locker,
-            Err(error) if error.is_retryable() && !*draining.borrow() => tokio::time::sleep(RECONNECT_PAUSE).await,
+            Err(error) if is_for_a_while(&error) && !*draining.borrow() => tokio::time::sleep(RECONNECT_PAUSE).await,
             Err(error) => {
                 eprintln!("{}: {error}", config.process);
                 return ExitCode::FAILURE;
@@ -114,4 +114,9 @@ where
             ExitCode::SUCCESS
         }
     }
+}
+
+/// A fault may take the rights of workers, for as long as it lasts.
+fn is_for_a_while(error: &Error) -> bool {
+    error.is_retryable() || error.kind() == ErrorKind::Denied
 }

@@ -66,13 +66,13 @@ fn changes(history: &History, name: &str, given: &[Given<'_>], found: &mut Vec<V
             None => {
                 let begun_by = begun_by(history, name, &epochs, &given[..index], after);
                 epochs.push(Epoch { number: after.token.epoch, begun_by });
-                begun_by
+                begun_by.map(|cause| cause.first)
             }
             Some(known) => {
                 let of_before = epochs.iter().position(|epoch| epoch.number == before.token.epoch);
                 let older = if of_before < Some(known) { before } else { after };
                 let next = known.min(of_before.unwrap_or(known)) + 1;
-                epochs[next].begun_by.filter(|fault| !was_asked_for_after(older, fault))
+                epochs[next].begun_by.map(|cause| cause.last).filter(|fault| !was_asked_for_after(older, fault))
             }
         };
         let excused_by = excuse.map(|fault| fault.info.clone());
@@ -83,30 +83,42 @@ fn changes(history: &History, name: &str, given: &[Given<'_>], found: &mut Vec<V
     changes
 }
 
-/// An epoch of a name, and the fault that made it begin.
+/// An epoch of a name, and what made it begin.
 struct Epoch<'h> {
     number: u64,
-    begun_by: Option<&'h Fault>,
+    begun_by: Option<Cause<'h>>,
 }
 
-/// The fault by which the store forgot the epochs before, when `after` is the first hold of a new one:
-/// the last that began before that and has made no other epoch begin. Had anybody asked after its end and
-/// been given an older epoch, the store would have forgotten nothing by it.
+/// The faults that may have made an epoch begin: where nobody is served for some time, there can be
+/// several. One that restores the store from a snapshot takes history at its end only.
+#[derive(Clone, Copy)]
+struct Cause<'h> {
+    /// The one that counts: so the later ones are left for the epochs that follow.
+    first: &'h Fault,
+    last: &'h Fault,
+}
+
+/// The faults by which the store may have forgotten the epochs before, when `after` is the first hold of
+/// a new one: those that began before that and have made no other epoch begin. Had anybody asked after the
+/// end of one and been given an older epoch, the store would have forgotten nothing by it.
 fn begun_by<'h>(
     history: &'h History,
     name: &str,
     epochs: &[Epoch<'h>],
     earlier: &[Given<'_>],
     after: &Given<'_>,
-) -> Option<&'h Fault> {
-    let is_used = |fault: &Fault| epochs.iter().any(|epoch| epoch.begun_by.is_some_and(|by| std::ptr::eq(by, fault)));
-    history.faults.iter().rfind(|fault| {
+) -> Option<Cause<'h>> {
+    let is_used =
+        |fault: &Fault| epochs.iter().any(|epoch| epoch.begun_by.is_some_and(|by| std::ptr::eq(by.first, fault)));
+    let mut may_be = history.faults.iter().filter(|fault| {
         fault.info.takes_history
             && fault.could_hit(name)
             && fault.begun <= after.hold.since
             && !is_used(fault)
             && !earlier.iter().any(|earlier| was_asked_for_after(earlier, fault))
-    })
+    });
+    let first = may_be.next()?;
+    Some(Cause { first, last: may_be.next_back().unwrap_or(first) })
 }
 
 fn was_asked_for_after(given: &Given<'_>, fault: &Fault) -> bool {

@@ -7,6 +7,8 @@ mod login;
 mod member;
 #[cfg(feature = "etcd")]
 pub(crate) mod operator;
+#[cfg(feature = "etcd")]
+mod restore;
 mod version;
 
 use std::ops::Deref;
@@ -16,6 +18,8 @@ pub use self::cluster::{EtcdCluster, EtcdClusterBuilder};
 use self::entrance::Entrance;
 use self::login::Login;
 use self::member::Member;
+#[cfg(feature = "etcd")]
+pub use self::restore::EtcdSnapshot;
 pub use self::version::EtcdVersion;
 use super::kind::ETCD;
 use super::shared::blocking;

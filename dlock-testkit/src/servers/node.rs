@@ -204,6 +204,11 @@ impl Node {
         self.dir.path()
     }
 
+    /// The command that runs it.
+    pub(crate) fn command(&self) -> Command {
+        self.recipe.command(&self.site())
+    }
+
     /// See [`Recipe::behind_relay`].
     pub(crate) fn behind_relay(&self, port: usize) -> Option<SocketAddr> {
         self.recipe.behind_relay(&self.site(), port)
@@ -218,8 +223,7 @@ impl Node {
     pub(crate) fn launch(&self) -> io::Result<()> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
         self.recipe.furnish(&self.site())?;
-        let command = self.recipe.command(&self.site());
-        *self.process() = Some(Process::spawn_watched(&command, Output::File(log), self.watchdog.clone())?);
+        *self.process() = Some(Process::spawn_watched(&self.command(), Output::File(log), self.watchdog.clone())?);
         Ok(())
     }
 

@@ -122,6 +122,25 @@ fn a_fault_excuses_no_epoch_that_began_before_it_or_was_asked_for_in_vain_after_
 }
 
 #[test]
+fn epochs_are_told_apart_that_began_by_faults_in_a_row() {
+    // The second of two restores has begun, with its snapshot, when the first new epoch is seen.
+    let script = Script::complete().hold("w1", 1, "a", (10, 20), 5);
+    let script = script.fault((25, 30), flush(0, None)).fault((35, 45), flush(1, None));
+    let script = script.hold_with("w2", 1, "a", (40, 42), in_epoch(2, 1));
+    let twice = script.clone().hold_with("w3", 1, "a", (50, 52), in_epoch(3, 1));
+    let report = twice.clone().report();
+    assert!(report.is_sound(), "{report}");
+    assert_eq!(twice.hold_with("w4", 1, "a", (60, 62), in_epoch(4, 1)).breaches(), [Breach::NewEpoch]);
+    // Nobody was served in between: one from before the second was told late.
+    let script = Script::complete().hold("w1", 1, "a", (10, 20), 5);
+    let script = script.fault((25, 30), flush(0, None)).fault((35, 45), flush(1, None));
+    let script = script.hold_with("w2", 1, "a", (50, 52), in_epoch(2, 1));
+    let late = script.invoke(33, "w3", 1, "a").granted(54, "w3", 1, token(6), Some(56)).lost(57, "w3", 1, 56);
+    let report = late.report();
+    assert!(report.is_sound(), "{report}");
+}
+
+#[test]
 fn an_epoch_comes_back_only_with_a_grant_from_before_the_fault_that_ended_it() {
     let script = Script::complete().hold("w1", 1, "a", (10, 12), 5).fault((20, 25), flush(0, None));
     let script = script.hold_with("w2", 1, "a", (30, 32), in_epoch(2, 1));

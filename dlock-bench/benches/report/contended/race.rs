@@ -7,9 +7,17 @@ use tokio::task::JoinSet;
 
 use crate::contenders::Contender;
 
-pub(crate) const TASKS: usize = 16;
-/// How often each task holds: a lock that favours some is done no sooner.
-pub(crate) const QUOTA: usize = 40;
+/// What all want.
+pub(crate) const NAME: &str = "contended";
+
+/// What a race is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) tasks: usize,
+    /// How often each task holds: a lock that favours some is done no sooner.
+    pub(crate) quota: usize,
+    pub(crate) hold: Duration,
+}
 
 /// How a race went in which all tasks wanted one name.
 pub(crate) struct Race {
@@ -32,15 +40,21 @@ struct Turn {
     released: Instant,
 }
 
-pub(crate) async fn run(contender: &Arc<dyn Contender>, name: &'static str, hold: Duration) -> Race {
+impl Terms {
+    pub(crate) fn acquisitions(self) -> usize {
+        self.tasks * self.quota
+    }
+}
+
+pub(crate) async fn run(contender: &Arc<dyn Contender>, terms: Terms) -> Race {
     let started = Instant::now();
     let mut running = JoinSet::new();
-    for task in 0..TASKS {
+    for task in 0..terms.tasks {
         let contender = contender.clone();
         running.spawn(async move {
-            let mut turns = Vec::with_capacity(QUOTA);
-            for _ in 0..QUOTA {
-                turns.push(take_turn(contender.as_ref(), task, name, hold).await);
+            let mut turns = Vec::with_capacity(terms.quota);
+            for _ in 0..terms.quota {
+                turns.push(take_turn(contender.as_ref(), task, terms.hold).await);
             }
             turns
         });
@@ -52,7 +66,7 @@ pub(crate) async fn run(contender: &Arc<dyn Contender>, name: &'static str, hold
     judge(tasks.into_iter().flatten().collect(), time, first_done)
 }
 
-async fn take_turn(contender: &dyn Contender, task: usize, name: &str, hold: Duration) -> Turn {
+async fn take_turn(contender: &dyn Contender, task: usize, hold: Duration) -> Turn {
     let asked = Instant::now();
     let mut stamps = None;
     let while_held = async {
@@ -60,7 +74,7 @@ async fn take_turn(contender: &dyn Contender, task: usize, name: &str, hold: Dur
         hold_for(hold).await;
         stamps = Some((held, Instant::now()));
     };
-    contender.turn(task, name, pin!(while_held)).await;
+    contender.turn(task, NAME, pin!(while_held)).await;
     let released = Instant::now();
     let (held, releasing) = stamps.expect("the contender awaits what is done while it holds");
     Turn { asked, held, releasing, released }

@@ -1,19 +1,26 @@
 use async_trait::async_trait;
-use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
+use etcd_client::{Client, Compare, CompareOp, KvClient, PutOptions, Txn, TxnOp};
 
-use super::{Contender, Meanwhile};
+use super::kept_leases::KeptLeases;
+use super::{Contender, Meanwhile, POLL};
 
-/// The floor for etcd: put if absent on a shared lease, and delete. For names that nobody else wants.
+/// The floor for etcd: put if absent on a shared lease, and delete. It polls.
 pub(crate) struct RawEtcd {
-    client: etcd_client::Client,
-    lease: i64,
+    client: Client,
+    leases: KeptLeases,
 }
 
 impl RawEtcd {
-    pub(crate) async fn connect(authority: &str) -> Self {
-        let mut client = etcd_client::Client::connect([authority], None).await.expect("the server is there");
-        let lease = client.lease_grant(3600, None).await.expect("the server answers").id();
-        Self { client, lease }
+    pub(crate) async fn connect(endpoint: &str) -> Self {
+        let client = Client::connect([endpoint], None).await.expect("the server is there");
+        Self { leases: KeptLeases::grant(&client, 1).await, client }
+    }
+
+    async fn put_if_absent(&self, client: &mut KvClient, task: usize, name: &str) -> bool {
+        let put = TxnOp::put(name, "me", Some(PutOptions::new().with_lease(self.leases.of(task))));
+        let absent = Compare::create_revision(name, CompareOp::Equal, 0);
+        let answer = client.txn(Txn::new().when([absent]).and_then([put])).await;
+        answer.expect("the server answers").succeeded()
     }
 }
 
@@ -23,12 +30,11 @@ impl Contender for RawEtcd {
         "raw `etcd-client`".into()
     }
 
-    async fn turn(&self, _task: usize, name: &str, meanwhile: Meanwhile<'_>) {
+    async fn turn(&self, task: usize, name: &str, meanwhile: Meanwhile<'_>) {
         let mut client = self.client.kv_client();
-        let put = TxnOp::put(name, "me", Some(PutOptions::new().with_lease(self.lease)));
-        let absent = Compare::create_revision(name, CompareOp::Equal, 0);
-        let taken = client.txn(Txn::new().when([absent]).and_then([put])).await.expect("the server answers");
-        assert!(taken.succeeded(), "nobody else is here");
+        while !self.put_if_absent(&mut client, task, name).await {
+            tokio::time::sleep(POLL).await;
+        }
         meanwhile.await;
         client.delete(name, None).await.expect("the server answers");
     }

@@ -3,6 +3,7 @@
 mod check;
 mod command;
 mod controls;
+mod etcd;
 mod lockers;
 mod stores;
 mod tables;

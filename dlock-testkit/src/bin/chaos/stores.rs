@@ -3,6 +3,8 @@
 mod entries;
 mod etcd;
 mod file;
+mod hit;
+mod patience;
 mod redis;
 
 use std::time::Duration;
@@ -42,8 +44,8 @@ impl Store {
             Self::RedisVolatile => Box::new(redis::RedisTarget::start_volatile().await),
             Self::RedisSentinel => Box::new(redis::SentinelTarget::start().await),
             Self::RedisCluster => Box::new(redis::ClusterTarget::start().await),
-            Self::Etcd => Box::new(etcd::EtcdTarget::start_one().await),
-            Self::Etcd3 => Box::new(etcd::EtcdTarget::start_three().await),
+            Self::Etcd => Box::new(etcd::EtcdTarget::start().await),
+            Self::Etcd3 => Box::new(etcd::MembersTarget::start().await),
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::unanswered;
+use crate::etcd;
 
 /// How long a request may take that does not wait for its turn.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,7 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// etcd's own lock: the server queues and grants, a lease that is kept alive holds. The holder
 /// believes until its release, or until keeping its lease alive fails.
 pub(crate) struct EtcdLock {
-    client: Client,
+    url: String,
+    client: Mutex<Client>,
     namespace: String,
     ttl: Duration,
     /// By owner: for etcd one lease is one owner, which holds at once what it holds already.
@@ -27,16 +29,13 @@ pub(crate) struct EtcdLock {
 }
 
 impl EtcdLock {
-    /// A client of the cluster at `etcd://host:port[,host:port…]`.
+    /// A client of the cluster at `etcd://[user:password@]host:port[,host:port…]`.
     pub(crate) async fn connect(url: &str, namespace: &str, ttl: Duration) -> Result<Self> {
-        let endpoints = url
-            .strip_prefix("etcd://")
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the url of an etcd cluster begins with etcd://"))?;
-        let endpoints: Vec<&str> = endpoints.split(',').collect();
-        let client = Client::connect(endpoints, None)
+        let client = etcd::connect(url)
             .await
             .map_err(|error| Error::new(ErrorKind::Unavailable, "cannot connect to etcd").with_source(error))?;
-        Ok(Self { client, namespace: namespace.to_owned(), ttl, sessions: Mutex::default() })
+        let (url, namespace) = (url.to_owned(), namespace.to_owned());
+        Ok(Self { url, client: Mutex::new(client), namespace, ttl, sessions: Mutex::default() })
     }
 
     async fn session(&self, owner: &str) -> Result<Arc<Session>> {
@@ -44,10 +43,25 @@ impl EtcdLock {
         if let Some(session) = known.filter(|session| session.is_alive()) {
             return Ok(session);
         }
-        let session = Arc::new(Session::open(self.client.clone(), self.ttl).await?);
+        let session = Arc::new(self.open_session().await?);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.insert(owner.to_owned(), session.clone());
         Ok(session)
+    }
+
+    /// Connects anew where it fails, for the next one.
+    async fn open_session(&self) -> Result<Session> {
+        let opened = Session::open(self.client(), self.ttl).await;
+        if opened.is_err()
+            && let Ok(client) = etcd::connect(&self.url).await
+        {
+            *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        }
+        opened
+    }
+
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -57,13 +71,13 @@ impl Locker for EtcdLock {
         let session = self.session(owner).await?;
         let attempt = Attempt(Some(session.clone()));
         let options = LockOptions::new().with_lease(session.lease);
-        let mut client = self.client.clone();
-        let locking = client.lock(format!("etcd-lock/{}/{name}", self.namespace), Some(options));
+        let mut client = session.client.clone();
+        let locking = client.lock(format!("{}-etcd-lock/{name}", self.namespace), Some(options));
         // A look without waiting is not offered: the shortest wait stands for it.
         match timeout(bound.max(Duration::from_millis(50)), locking).await {
             Ok(Ok(locked)) => {
                 attempt.succeeded();
-                let client = self.client.clone();
+                let client = session.client.clone();
                 Ok(Some(Box::new(Held { client, session, key: locked.key().to_vec() })))
             }
             Ok(Err(error)) => Err(unanswered("the lock request", error)),
@@ -275,7 +289,7 @@ mod tests {
         let Some(locker) = locker().await else { return };
         let held = locker.acquire("a", "name", LONG).await.unwrap().unwrap();
         let lease = locker.session("a").await.unwrap().lease;
-        locker.client.clone().lease_revoke(lease).await.unwrap();
+        locker.client().lease_revoke(lease).await.unwrap();
         let (why, at) = timeout(LONG, held.lost()).await.unwrap();
         assert!(!held.is_held() && held.valid_until() == Some(at), "{why}");
         locker.close().await.unwrap();

@@ -8,7 +8,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, RedisResult, ScanOptions};
 use tokio::time::{Instant, sleep};
 
-use super::operator::{Operator, until};
+use super::operator::Operator;
+use crate::stores::patience::until;
 
 /// How long a name that everybody contends for may be free at most.
 const IN_USE: Duration = Duration::from_secs(10);

@@ -12,8 +12,10 @@ use tokio::time::{Instant, sleep};
 
 use super::claims;
 use super::common::Common;
-use super::failover::{FAIL_OVER, FAILOVER, Hit, ISOLATE_PRIMARY, KILL_PRIMARY, KILL_REPLICA, STOP_PRIMARY};
-use super::operator::{Operator, Role, until};
+use super::failover::{FAIL_OVER, FAILOVER, ISOLATE_PRIMARY, KILL_PRIMARY, KILL_REPLICA, STOP_PRIMARY, blow};
+use super::operator::{Operator, Role};
+use crate::stores::hit::{Blow, Hit};
+use crate::stores::patience::until;
 
 const MOVE_SLOT: &str = "move slot";
 
@@ -184,11 +186,11 @@ impl Target for ClusterTarget {
                 format!("member {primary} (primary), whom member {replica} replaces")
             }
             KILL_REPLICA => {
-                self.hit.begin(fault.kind.name, &self.redis, replica);
+                self.hit.begin(Blow::Kill, &self.redis, replica);
                 format!("member {replica} (replica of {primary})")
             }
             name => {
-                self.hit.begin(name, &self.redis, primary);
+                self.hit.begin(blow(name), &self.redis, primary);
                 format!("member {primary} (primary)")
             }
         }
@@ -196,7 +198,7 @@ impl Target for ClusterTarget {
 
     async fn end(&self, fault: &Aimed) {
         let name = fault.kind.name;
-        if !self.hit.end(name, &self.redis).await && name != FAIL_OVER {
+        if !self.hit.end(&self.redis).await && name != FAIL_OVER {
             return self.common.end(fault).await;
         }
         self.settled().await;

@@ -7,6 +7,8 @@ use dlock_testkit::chaos::{Aim, Aimed, Kind};
 use super::claims;
 use super::operator::Operator;
 use crate::stores::entries::{self, DAMAGE, DELETE};
+#[cfg(test)]
+use crate::stores::patience::until;
 
 const KILL_CONNECTIONS: &str = "kill connections";
 const FORGET_SCRIPTS: &str = "forget scripts";
@@ -117,7 +119,7 @@ pub(super) async fn inflict(target: &dyn dlock_testkit::chaos::Target, common: &
     if kind.aim == Aim::Name {
         return;
     }
-    super::operator::until(store).await;
+    until(store).await;
     let (namespace, name) = ("test".parse().unwrap(), "a".parse().unwrap());
     let fault = Aimed { kind, choice: 0x1234_5678_9abc_def0, namespace, name };
     let whom = target.begin(&fault).await;
@@ -125,6 +127,6 @@ pub(super) async fn inflict(target: &dyn dlock_testkit::chaos::Target, common: &
     if kind.aim == Aim::Servers {
         target.end(&fault).await;
     }
-    super::operator::until(store).await;
+    until(store).await;
     eprintln!("{}: {whom}", kind.name);
 }

@@ -1,18 +1,14 @@
 //! The operator's connections to Redis servers, which no fault of a worker's lines touches.
 
-use std::fmt;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, InfoDict, RedisResult};
-use tokio::time::{Instant, sleep};
 
-/// How long servers may take to agree, or to obey, on a machine so busy that they take each other for
-/// dead again and again.
-const PATIENCE: Duration = Duration::from_secs(180);
+use crate::stores::patience::until;
+
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -89,21 +85,6 @@ impl Operator {
                 let is_up = info.get::<String>("master_link_status")? == "up";
                 Some(Role::Replica { of: info.get("master_port")?, is_up })
             }
-        }
-    }
-}
-
-/// What `look` finds, which is repeated until it finds something.
-///
-/// # Panics
-/// With what is missing, when that takes longer than [`PATIENCE`].
-pub(super) async fn until<T, E: fmt::Display, F: Future<Output = Result<T, E>>>(mut look: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match look().await {
-            Ok(found) => return found,
-            Err(missing) if Instant::now() > deadline => panic!("{missing}, for {PATIENCE:?}"),
-            Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
 }

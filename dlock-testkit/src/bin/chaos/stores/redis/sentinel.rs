@@ -10,8 +10,10 @@ use dlock_testkit::servers::RedisSentinel;
 use tokio::time::{Instant, sleep};
 
 use super::common::Common;
-use super::failover::{FAIL_OVER, FAILOVER, Hit, ISOLATE_PRIMARY, KILL_PRIMARY, KILL_REPLICA, STOP_PRIMARY};
-use super::operator::{Operator, Role, until};
+use super::failover::{FAIL_OVER, FAILOVER, ISOLATE_PRIMARY, KILL_PRIMARY, KILL_REPLICA, STOP_PRIMARY, blow};
+use super::operator::{Operator, Role};
+use crate::stores::hit::{Blow, Hit};
+use crate::stores::patience::until;
 
 const KILL_SENTINEL: &str = "kill sentinel";
 
@@ -106,15 +108,15 @@ impl Target for SentinelTarget {
                 format!("server {primary} (primary), whom server {next} replaces")
             }
             name @ (STOP_PRIMARY | KILL_PRIMARY | ISOLATE_PRIMARY) => {
-                self.hit.begin(name, &self.redis, primary);
+                self.hit.begin(blow(name), &self.redis, primary);
                 format!("server {primary} (primary)")
             }
             KILL_REPLICA => {
-                self.hit.begin(KILL_REPLICA, &self.redis, replica);
+                self.hit.begin(Blow::Kill, &self.redis, replica);
                 format!("server {replica}")
             }
             KILL_SENTINEL => {
-                self.hit.begin(KILL_SENTINEL, &self.redis, sentinel);
+                self.hit.begin(Blow::Kill, &self.redis, sentinel);
                 format!("sentinel {sentinel}")
             }
             _ => self.common.begin(fault).await,
@@ -123,7 +125,7 @@ impl Target for SentinelTarget {
 
     async fn end(&self, fault: &Aimed) {
         let name = fault.kind.name;
-        if !self.hit.end(name, &self.redis).await && name != FAIL_OVER {
+        if !self.hit.end(&self.redis).await && name != FAIL_OVER {
             return self.common.end(fault).await;
         }
         self.settled().await;

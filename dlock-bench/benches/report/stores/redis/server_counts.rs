@@ -27,13 +27,6 @@ pub(crate) struct ServerCounts {
 const START: &str = "counting starts";
 const STOP: &str = "counting stops";
 
-/// How many scripts clients have asked for. Scripts call no others.
-pub(crate) fn scripts_run(connection: &mut Connection) -> u64 {
-    let info: InfoDict = redis::cmd("INFO").arg("commandstats").query(connection).expect("the server answers");
-    let stat: Option<String> = info.get("cmdstat_evalsha");
-    stat.and_then(|stat| stat.strip_prefix("calls=")?.split(',').next()?.parse().ok()).unwrap_or(0)
-}
-
 impl ServerCounts {
     /// Everybody who takes part is connected already. Blocks for a moment.
     pub(crate) fn start(url: &str) -> Self {
