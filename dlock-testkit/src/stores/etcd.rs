@@ -117,8 +117,9 @@ impl Subject for EtcdSubject {
         let leases: BTreeSet<i64> = kept.kvs().iter().map(KeyValue::lease).filter(|lease| *lease != 0).collect();
         for lease in leases {
             match etcd.lease_revoke(lease).await {
+                Ok(_) => {}
                 Err(EtcdError::GRpcStatus(status)) if status.message().contains("lease not found") => {}
-                revoked => drop(revoked.map_err(error)?),
+                Err(failed) => return Err(error(failed)),
             }
         }
         Ok(())
