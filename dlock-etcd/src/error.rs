@@ -3,10 +3,15 @@
 
 mod status;
 
+use std::time::Duration;
+
 use dlock_core::{Error, ErrorKind, Landed};
 use etcd_client::Error as EtcdError;
 
 use self::status::judge;
+
+/// A member that did not answer within this time is worse than others.
+const FAIR: Duration = Duration::from_millis(250);
 
 /// What a request does to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +89,22 @@ impl Failure {
         Self { error: Error::new(kind, message).with_landed(landed).with_source(error), remedy }
     }
 
-    /// A member that said nothing in time.
-    pub(crate) fn silence(effect: Effect) -> Self {
-        Self { error: timed_out(effect), remedy: Remedy::NextMember }
+    /// A member that said nothing in the time that it was given.
+    pub(crate) fn silence(effect: Effect, given: Duration) -> Self {
+        // The last moments of a deadline say nothing about a member.
+        let remedy = if given < FAIR { Remedy::Report } else { Remedy::NextMember };
+        Self { error: timed_out(effect), remedy }
+    }
+
+    /// Whether the member is there, and only refuses for the moment: for want of a leader, say.
+    pub(crate) fn passes(&self) -> bool {
+        let cause = std::error::Error::source(&self.error).and_then(|cause| cause.downcast_ref());
+        match cause {
+            Some(EtcdError::GRpcStatus(status)) => {
+                self.error.is_retryable() && status.message().starts_with("etcdserver: ")
+            }
+            _ => false,
+        }
     }
 }
 
@@ -129,6 +147,12 @@ mod tests {
         assert_eq!(timed_out(Effect::Read).landed(), Landed::No);
         assert_eq!(timed_out(Effect::Repeatable).landed(), Landed::No);
         assert!(timed_out(Effect::Read).is_retryable());
+    }
+
+    #[test]
+    fn a_member_that_had_no_time_is_not_blamed() {
+        assert_eq!(Failure::silence(Effect::Read, Duration::ZERO).remedy, Remedy::Report);
+        assert_eq!(Failure::silence(Effect::Read, Duration::from_secs(1)).remedy, Remedy::NextMember);
     }
 
     #[test]

@@ -118,11 +118,13 @@ impl Lease {
         let mut patience = rpc.patience(until);
         let answered = loop {
             let member = rpc.present();
-            let asked = tokio::time::timeout_at(patience.next(), self.ask(rpc, &member, &mut stream)).await;
+            let next = patience.next();
+            let given = next.saturating_duration_since(Deadline::now());
+            let asked = tokio::time::timeout_at(next, self.ask(rpc, &member, &mut stream)).await;
             let failure = match asked {
                 Ok(Ok(sent_at)) => break Ok(sent_at),
                 Ok(Err(failure)) => failure,
-                Err(_) => Failure::silence(Effect::Repeatable),
+                Err(_) => Failure::silence(Effect::Repeatable, given),
             };
             if let Err(error) = rpc.recover(failure, &member, &mut patience).await {
                 break Err(error);

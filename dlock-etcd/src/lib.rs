@@ -3,15 +3,59 @@
 //! One key per claim, on a lease that all claims of one ttl share; order and fencing tokens are
 //! create revisions, minted by etcd's consensus log.
 //!
+//! ```no_run
+//! use dlock_core::Locks;
+//! use dlock_etcd::EtcdConfig;
+//!
+//! # async fn example() -> dlock_core::Result<()> {
+//! let config = EtcdConfig::from_url("etcd://locks:change-me@10.0.0.1,10.0.0.2,10.0.0.3")?;
+//! let locks = Locks::connect(config).await?;
+//! let guard = locks.lock("reports/today")?.acquire().await?;
+//! println!("working under token {}", guard.token()?);
+//! guard.release().await?;
+//! locks.close().await
+//! # }
+//! ```
+//!
+//! What only etcd offers: writes to etcd that happen only while a lock is held, by [`Ownership`].
+//!
 //! # What it assumes
 //! - A claim ends with its lease: on time while the leader stays. A new leader gives every lease
 //!   its full ttl again, so after an election a dead client's claim may stand a ttl longer.
-//! - A leader that was cut off answers keep-alives until it steps down, one election timeout later
-//!   (1 s by default): choose ttls well above that. Fencing tokens hold in any case.
+//! - A leader that was cut off can answer keep-alives until it steps down, one election timeout later
+//!   (1 s by default): choose ttls well above that. One whose disk hangs does so for as long as it
+//!   hangs, before etcd 3.4.31 and 3.5.13. Fencing tokens hold in any case.
 //! - A cluster restored from a snapshot has another id, and so its tokens another epoch, if it is
-//!   restored with another `--initial-cluster-token`; give it one. Restart the clients: claims from
-//!   before the restore may have come back to life with it.
-//! - The user needs read and write access to the keys that begin with the namespace and a slash.
+//!   restored with another `--initial-cluster-token`; give it one. Clients that are running notice
+//!   it by the first answer: their claims from before are lost and are taken back where they came
+//!   to life again, and they go on in the new epoch, which fences refuse until it is accepted. With the
+//!   old token nothing tells the histories apart: stop the clients before.
+//! - Clocks may be set as they like: the leader counts leases by its monotonic clock, the client by
+//!   its own. Only their rates matter.
+//!
+//! # What it may do
+//! A user of its own needs read and write access to the keys that begin with the namespace and a
+//! slash, here those of the namespace `dlock`, and nothing else:
+//!
+//! ```text
+//! etcdctl role add dlock
+//! etcdctl role grant-permission dlock --prefix=true readwrite dlock/
+//! etcdctl user add locks:change-me
+//! etcdctl user grant-role locks dlock
+//! ```
+//!
+//! It takes effect where authentication is enabled; where it is not yet, that needs a user `root`,
+//! who may do everything:
+//!
+//! ```text
+//! etcdctl user add root:change-me-too
+//! etcdctl auth enable
+//! ```
+//!
+//! Connecting is refused as `Denied` where the namespace may not be read. A user with the permission
+//! `read` can look (`inspect`, `list`), and is denied all else. Rights that are taken away later are
+//! missed by the next request that needs them, and that may be a release: etcd asks for no right to
+//! keep a lease alive.
 //!
 //! # Where things are
 //! - `keys`: where claims stand.

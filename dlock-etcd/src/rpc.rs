@@ -244,13 +244,14 @@ impl Patience {
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
         let until = self.next();
+        let given = until.saturating_duration_since(Deadline::now());
         let client = match tokio::time::timeout_at(until, member.client()).await {
             Ok(client) => client.map_err(|error| Failure::of(error, Effect::Read))?,
-            Err(_) => return Err(Failure::silence(Effect::Read)),
+            Err(_) => return Err(Failure::silence(Effect::Read, given)),
         };
         match tokio::time::timeout_at(until, request(client)).await {
             Ok(answer) => answer.map_err(|error| Failure::of(error, effect)),
-            Err(_) => Err(Failure::silence(effect)),
+            Err(_) => Err(Failure::silence(effect, given)),
         }
     }
 }
@@ -297,3 +298,6 @@ impl std::fmt::Debug for Rpc {
         f.debug_struct("Rpc").field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,9 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant as Deadline;
 
+use super::PAUSE;
 use crate::cluster::Answered;
-use crate::error::{Effect, classify, timed_out};
+use crate::error::{Effect, Failure, timed_out};
 use crate::members::{Members, Present};
 
 /// How long the others are waited for once a member has answered.
@@ -20,7 +21,7 @@ pub(super) async fn find_cluster(members: &Members, prefix: &str, timeout: Durat
     let until = Deadline::now() + timeout;
     let all = members.all();
     let asked = all.iter().enumerate().map(async |(index, member)| {
-        let answer = tokio::time::timeout_at(until, cluster_of(member, prefix)).await;
+        let answer = tokio::time::timeout_at(until, cluster_of(member, prefix, until)).await;
         (index, answer.unwrap_or_else(|_| Err(timed_out(Effect::Read))))
     });
     let mut asked: FuturesUnordered<_> = asked.collect();
@@ -49,11 +50,20 @@ pub(super) async fn find_cluster(members: &Members, prefix: &str, timeout: Durat
     Ok(cluster)
 }
 
-async fn cluster_of(member: &Present, prefix: &str) -> Result<u64> {
-    let judged = |error| classify(error, Effect::Read);
-    let mut client = member.client().await.map_err(judged)?;
+/// Asks again while the members choose a leader.
+async fn cluster_of(member: &Present, prefix: &str, until: Deadline) -> Result<u64> {
+    loop {
+        match ask(member, prefix).await.map_err(|error| Failure::of(error, Effect::Read)) {
+            Ok(cluster) => return Ok(cluster),
+            Err(failure) if failure.passes() && Deadline::now() + PAUSE < until => tokio::time::sleep(PAUSE).await,
+            Err(failure) => return Err(failure.error),
+        }
+    }
+}
+
+async fn ask(member: &Present, prefix: &str) -> Result<u64, etcd_client::Error> {
     let first = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
-    Ok(client.get(prefix, Some(first)).await.map_err(judged)?.cluster())
+    Ok(member.client().await?.get(prefix, Some(first)).await?.cluster())
 }
 
 /// The error that says most about what is to be done: a member that is away says nothing about a

@@ -162,14 +162,20 @@ pub(crate) fn fresh_namespace() -> Namespace {
 
 /// How often the server was asked, by method of etcd's gRPC services, since it started.
 pub(crate) async fn requests(authority: &str, method: &str) -> u64 {
+    let answer = metrics(authority).await;
+    let wanted = format!("grpc_method=\"{method}\"");
+    let counts = answer.lines().filter(|line| line.starts_with("grpc_server_started_total") && line.contains(&wanted));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// What the server counts of itself.
+pub(crate) async fn metrics(authority: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(authority).await.unwrap();
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    let wanted = format!("grpc_method=\"{method}\"");
-    let counts = answer.lines().filter(|line| line.starts_with("grpc_server_started_total") && line.contains(&wanted));
-    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    answer
 }
 
 /// Stops the server, and returns when none of its threads can answer any more.

@@ -11,6 +11,8 @@ mod guarded;
 mod leases;
 mod login;
 mod members;
+mod meter;
 mod modes;
 mod outages;
 mod requests;
+mod rights;

@@ -21,8 +21,8 @@ struct World {
 }
 
 impl World {
-    async fn new(ttl: Duration) -> Self {
-        let cluster = EtcdCluster::start().await;
+    async fn new(version: EtcdVersion, ttl: Duration) -> Self {
+        let cluster = EtcdCluster::builder().with_version(version).start().await;
         let namespace = fresh_namespace();
         let connect = async || {
             let config = EtcdConfig::from_url(&cluster.url()).unwrap();
@@ -60,7 +60,19 @@ async fn acquire(locks: &Locks, name: &str) -> Guard {
 /// Something happens to the leader while a lock is held, another waited for, and a third asked for;
 /// all go on, and when the leader is back nothing is left over.
 async fn leader_fails(fail: impl AsyncFn(&EtcdCluster, usize), mend: impl AsyncFn(&EtcdCluster, usize)) {
-    let world = World::new(Duration::from_secs(20)).await;
+    for version in [EtcdVersion::Installed, EtcdVersion::V3_5] {
+        if version.installed().is_ok() {
+            leader_of(version, &fail, &mend).await;
+        }
+    }
+}
+
+async fn leader_of(
+    version: EtcdVersion,
+    fail: &impl AsyncFn(&EtcdCluster, usize),
+    mend: &impl AsyncFn(&EtcdCluster, usize),
+) {
+    let world = World::new(version, Duration::from_secs(20)).await;
     let held = acquire(&world.one, "held").await;
     let first = acquire(&world.one, "passed on").await;
     let token = first.token().unwrap();
@@ -88,27 +100,18 @@ async fn leader_fails(fail: impl AsyncFn(&EtcdCluster, usize), mend: impl AsyncF
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_costs_no_lock() {
-    if EtcdVersion::Installed.installed().is_err() {
-        return;
-    }
     let kill = async |cluster: &EtcdCluster, leader| cluster.node(leader).kill();
     leader_fails(kill, async |cluster, leader| cluster.restart(leader).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_leader_costs_no_lock() {
-    if EtcdVersion::Installed.installed().is_err() {
-        return;
-    }
     let halt = async |cluster: &EtcdCluster, leader| stop(cluster.node(leader)).await;
     leader_fails(halt, async |cluster, leader| cluster.node(leader).resume()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_cut_off_costs_no_lock() {
-    if EtcdVersion::Installed.installed().is_err() {
-        return;
-    }
     let isolate = async |cluster: &EtcdCluster, leader| cluster.isolate(leader);
     leader_fails(isolate, async |cluster, leader| cluster.rejoin(leader)).await;
 }
@@ -118,7 +121,7 @@ async fn the_member_in_use_stops_and_short_leases_live_on() {
     if EtcdVersion::Installed.installed().is_err() {
         return;
     }
-    let world = World::new(Duration::from_secs(6)).await;
+    let world = World::new(EtcdVersion::Installed, Duration::from_secs(6)).await;
     let held = acquire(&world.one, "held").await;
     let present = world.present().await;
     stop(world.cluster.node(present)).await;
@@ -141,7 +144,7 @@ async fn the_watch_stream_leaves_a_stopped_member_with_the_requests() {
     if EtcdVersion::Installed.installed().is_err() {
         return;
     }
-    let world = World::new(Duration::from_secs(20)).await;
+    let world = World::new(EtcdVersion::Installed, Duration::from_secs(20)).await;
     let first = acquire(&world.one, "passed on").await;
     let present = world.present().await;
     let waiting = world.one.lock("passed on").unwrap();
@@ -190,6 +193,19 @@ async fn without_a_majority_requests_end_in_time_and_go_on_with_it() {
     assert!(began.elapsed() < Duration::from_secs(12), "it took {:?}", began.elapsed());
     cluster.restart(1).await;
     until("renewal works", async || client.backend.renew(&[claim.to_ref()]).await.remove(0).is_ok()).await;
+    client.release(&claim).await;
+}
+
+#[tokio::test]
+async fn connecting_waits_for_an_election() {
+    if EtcdVersion::Installed.installed().is_err() {
+        return;
+    }
+    let cluster = EtcdCluster::start().await;
+    let leader = cluster.wait_for_leader(None).await;
+    cluster.node(leader).kill();
+    let client = Client::connect(&cluster.url(), &fresh_namespace()).await;
+    let (claim, _) = client.hold("a", EXCLUSIVE).await;
     client.release(&claim).await;
 }
 
