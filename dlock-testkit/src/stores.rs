@@ -13,7 +13,7 @@ mod relayed;
 use dlock_core::{Error, ErrorKind, Result};
 
 #[cfg(feature = "etcd")]
-pub use self::etcd::EtcdSubject;
+pub use self::etcd::{EtcdSubject, EtcdTopology};
 #[cfg(feature = "file")]
 pub use self::file::FileSubject;
 #[cfg(feature = "redis")]
