@@ -5,7 +5,7 @@ use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, Txn
 use tokio::time::Instant as Deadline;
 
 use crate::error::Effect;
-use crate::keys::{NameKeys, Section, Span};
+use crate::keys::{NameKeys, Seat, Section, Span};
 use crate::position::{Position, behind, in_line, is_intact, newest, range};
 use crate::rpc::{Answer, Rpc};
 
@@ -20,7 +20,7 @@ pub(crate) enum Placed {
     Refused,
 }
 
-/// Places the claim on `lease`.
+/// Places the claim in `seat`, on `lease`.
 ///
 /// The transaction writes only when no claim of another family stands under the name, and with
 /// [`Queue::No`] only when the claim is held at once: etcd compares whole ranges (3.3 and newer).
@@ -28,17 +28,18 @@ pub(crate) async fn place(
     rpc: &Rpc,
     keys: &NameKeys,
     claim: &Claim,
-    lease: i64,
+    (seat, lease): (Seat, i64),
     queue: Queue,
     until: Deadline,
 ) -> Result<Placed> {
-    let attempt = Attempt { keys, claim, section: Section::Plain(claim.mode), lease };
+    let attempt = Attempt { keys, claim, section: Section::Plain(claim.mode), seat, lease };
     // Permits that are tried: the newest claim that was counted. Nothing newer may stand there.
     let mut counted = 0;
     loop {
         let answer = rpc.txn(until, Effect::Write, attempt.transaction(queue, counted)).await?;
         if answer.succeeded {
-            let position = attempt.position_when_put(queue, &answer)?;
+            let position =
+                attempt.position_when_put(queue, &answer).map_err(|error| error.with_landed(Landed::Maybe))?;
             return Ok(Placed::New { created: answer.revision, cluster: answer.cluster, position });
         }
         if let Some(own) = answer.range(0)?.kvs().first() {
@@ -66,8 +67,8 @@ pub(crate) async fn place(
 
 /// The transaction that takes a name if nobody claims it, and otherwise finds out nothing: half of the
 /// work of [`place`] for the server.
-pub(crate) fn taking(keys: &NameKeys, claim: &Claim, record: String, lease: i64) -> Txn {
-    let key = keys.claim(Section::Plain(claim.mode), claim.id);
+pub(crate) fn taking(keys: &NameKeys, mode: Mode, record: String, (seat, lease): (Seat, i64)) -> Txn {
+    let key = keys.claim(Section::Plain(mode), seat);
     let put = TxnOp::put(key, record, Some(PutOptions::new().with_lease(lease)));
     Txn::new().when([none_since(0, &keys.all())]).and_then([put])
 }
@@ -76,12 +77,13 @@ struct Attempt<'a> {
     keys: &'a NameKeys,
     claim: &'a Claim,
     section: Section,
+    seat: Seat,
     lease: i64,
 }
 
 impl Attempt<'_> {
     fn transaction(&self, queue: Queue, counted: i64) -> Txn {
-        let key = self.keys.claim(self.section, self.claim.id);
+        let key = self.keys.claim(self.section, self.seat);
         let [before, after] = self.keys.strangers(self.claim.mode);
         let mut conditions = vec![
             Compare::create_revision(key.clone(), CompareOp::Equal, 0),
@@ -94,7 +96,7 @@ impl Attempt<'_> {
         let put = TxnOp::put(key.clone(), self.claim.to_record(), Some(PutOptions::new().with_lease(self.lease)));
         let any = |span: Span| range(span, GetOptions::new().with_keys_only().with_limit(1));
         Txn::new().when(conditions).and_then([put, self.elders_when_put()]).or_else([
-            TxnOp::get(key, Some(GetOptions::new().with_keys_only())),
+            TxnOp::get(key, None),
             any(before),
             any(after),
             range(self.blockers(), newest(1)),
@@ -127,7 +129,7 @@ impl Attempt<'_> {
         Ok(match self.claim.mode {
             Mode::Permit { limit } => in_line(limit.get(), usize::try_from(elders.count() - 1).unwrap_or_default()),
             _ => {
-                let own = self.keys.claim(self.section, self.claim.id);
+                let own = self.keys.claim(self.section, self.seat);
                 let nearest = elders.kvs().iter().find(|elder| elder.key() != own);
                 nearest.map_or(Position::Held, |elder| behind(self.keys, elder))
             }
@@ -138,6 +140,10 @@ impl Attempt<'_> {
     fn found(&self, own: &KeyValue) -> Result<Placed> {
         if !is_intact(self.keys, own) {
             return Err(damaged(self.keys, own));
+        }
+        if Claim::from_record(own.value()).is_ok_and(|claim| claim.id != self.claim.id) {
+            let message = "another claim sits where this one was to be put: repeat the request";
+            return Err(Error::new(ErrorKind::Unavailable, message).with_landed(Landed::No));
         }
         if own.lease() != self.lease {
             let message = "an earlier request of the claim stands on a lease that is ending: repeat it, or withdraw it";

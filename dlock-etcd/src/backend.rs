@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{
-    BackendInfo, Capabilities, Capability, Claim, ClaimRef, Contention, DamagedEntry, Error, ErrorKind, Event,
+    BackendInfo, Capabilities, Capability, Claim, ClaimId, ClaimRef, Contention, DamagedEntry, Error, ErrorKind, Event,
     FastPath, Gone, Grant, Landed, Life, LockBackend, LockName, LockState, Mode, NamePage, NamePrefix, Namespace, Page,
     Queue, Renewal, Requested, Result, TokenGuarantee, TtlBounds, Why, Withdrawn,
 };
@@ -21,11 +21,12 @@ use crate::claims::{Claims, Standing};
 use crate::downgrade::downgrade;
 use crate::error::Effect;
 use crate::express::Express;
-use crate::keys::{Keys, Section};
+use crate::keys::{Keys, NameKeys, Seat, Section};
 use crate::lease::Lease;
 use crate::leases::{LeaseUse, Leases};
 use crate::position::{Position, look};
 use crate::rpc::{Rpc, token};
+use crate::seats::Seats;
 use crate::settling::{Settling, watch_settled};
 use crate::turn::attend;
 use crate::watch::WatchHub;
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     pub(crate) leases: Arc<Leases>,
     pub(crate) claims: Claims,
+    pub(crate) seats: Seats,
     pub(crate) settling: Arc<Settling>,
     pub(crate) contention: Contention,
     pub(crate) hub: WatchHub,
@@ -67,6 +69,7 @@ impl EtcdBackend {
             keys: Keys::new(namespace),
             leases: Leases::new(rpc.clone()),
             claims: Claims::default(),
+            seats: Seats::new(),
             settling: Arc::default(),
             contention: Contention::new(rpc.clock.clone()),
             hub: WatchHub::start(rpc.clone(), events.clone()),
@@ -97,29 +100,48 @@ impl EtcdBackend {
             Ok(Position::Held) => Ok(Requested::Held(self.inner.granted(standing, view.cluster), life)),
             Ok(_) => Ok(Requested::Queued(life)),
             Err(gone) => {
-                self.inner.claims.remove(standing.id);
+                self.inner.forget(standing);
                 Err(Error::new(ErrorKind::Lost, format!("the claim {} is gone ({gone:?})", standing.id)))
             }
         }
     }
 
-    /// A place on a lease: that of an earlier request of this claim whose outcome is not known, so
-    /// that both put the same; otherwise any.
-    async fn seat(&self, claim: &Claim, until: Deadline) -> Result<LeaseUse> {
-        match self.inner.claims.doubted(claim.id) {
-            Some(lease) if !lease.is_ended() => Ok(self.inner.leases.hold(&lease)),
-            _ => self.inner.leases.take(claim.ttl, until).await,
+    /// Places a claim, in the seat and on the lease of an earlier request of it whose outcome is not
+    /// known, so that both put the same.
+    async fn place(&self, claim: &Claim, queue: Queue, until: Deadline) -> Result<(Placed, Seat, LeaseUse)> {
+        let Inner { keys, claims, seats, .. } = &*self.inner;
+        let earlier = claims.unsettled_claim(claim.id);
+        let seat = earlier.as_ref().map_or_else(|| seats.take(), |earlier| earlier.seat);
+        let placed = self.place_in(seat, &keys.name(&claim.name), claim, queue, until).await;
+        let is_free = match &placed {
+            Ok((placed, _)) => matches!(placed, Placed::Refused),
+            Err(error) => error.landed() == Landed::No,
+        };
+        if is_free && earlier.is_none() {
+            seats.give_back(seat);
         }
+        placed.map(|(placed, lease)| (placed, seat, lease))
     }
 
-    async fn place(&self, claim: &Claim, queue: Queue, until: Deadline) -> Result<(Placed, LeaseUse)> {
-        let keys = self.inner.keys.name(&claim.name);
+    async fn place_in(
+        &self,
+        seat: Seat,
+        keys: &NameKeys,
+        claim: &Claim,
+        queue: Queue,
+        until: Deadline,
+    ) -> Result<(Placed, LeaseUse)> {
+        let Inner { rpc, leases, claims, .. } = &*self.inner;
         let mut left = 2;
         loop {
-            let seat = self.seat(claim, until).await?;
-            let lease = seat.lease().clone();
-            let error = match place(&self.inner.rpc, &keys, claim, lease.id, queue, until).await {
-                Ok(placed) => return Ok((placed, seat)),
+            let earlier = claims.unsettled_claim(claim.id).and_then(|earlier| earlier.lease);
+            let lease_use = match earlier.filter(|lease| !lease.is_ended()) {
+                Some(lease) => leases.hold(&lease),
+                None => leases.take(claim.ttl, until).await?,
+            };
+            let lease = lease_use.lease().clone();
+            let error = match place(rpc, keys, claim, (seat, lease.id), queue, until).await {
+                Ok(placed) => return Ok((placed, lease_use)),
                 Err(error) => error,
             };
             left -= 1;
@@ -129,7 +151,7 @@ impl EtcdBackend {
                 continue;
             }
             if error.landed() == Landed::Maybe {
-                self.inner.claims.doubt(claim.id, lease);
+                claims.doubt(claim.id, seat, lease);
             }
             return Err(error);
         }
@@ -149,7 +171,7 @@ impl LockBackend for EtcdBackend {
         if let Some(standing) = self.inner.claims.get(claim.id) {
             return self.again(&standing, until).await;
         }
-        let (placed, seat) = self.place(claim, queue, until).await?;
+        let (placed, seat, lease) = self.place(claim, queue, until).await?;
         let (created, new) = match placed {
             Placed::Refused => {
                 self.inner.contention.met(&claim.name);
@@ -159,14 +181,14 @@ impl LockBackend for EtcdBackend {
             Placed::Found { created } => (created, None),
         };
         let keys = self.inner.keys.name(&claim.name);
-        let section = Section::Plain(claim.mode);
+        let place = (keys, Section::Plain(claim.mode), seat);
         let identity = (claim.id, claim.name.clone());
-        let standing = Arc::new(Standing::new(identity, keys, section, created, claim.to_record(), seat));
+        let standing = Arc::new(Standing::new(identity, place, created, claim.to_record(), lease));
         let (position, cluster, revision) = match new {
             Some((position, cluster)) => (position, cluster, created),
             None => {
                 let view = look(&self.inner.rpc, &standing, true, until).await.inspect_err(|_| {
-                    self.inner.claims.doubt(claim.id, standing.lease().clone());
+                    self.inner.claims.doubt(claim.id, seat, standing.lease().clone());
                 });
                 let view = view.map_err(|error| error.with_landed(Landed::Maybe))?;
                 match view.seen {
@@ -186,7 +208,7 @@ impl LockBackend for EtcdBackend {
                 attend(&self.inner, &standing, None);
                 Ok(Requested::Held(grant, life))
             }
-            Position::Blocked(key) => {
+            Position::Blocked(key, _) => {
                 self.take_back(claim, &standing, until).await?;
                 Err(blocked(&standing.keys, &key))
             }
@@ -211,40 +233,31 @@ impl LockBackend for EtcdBackend {
         let pings = leases.values().map(|lease| lease.keep_alive(&self.inner.rpc, until));
         let answers = futures::future::join_all(pings).await;
         let lives: BTreeMap<i64, Result<Life>> = leases.keys().copied().zip(answers).collect();
-        let unsure = self.check(standing.iter().flatten(), until).await;
+        // After the keep-alives: it shows that who answered them still leads.
+        let gone = self.check(&standing.iter().flatten().collect::<Vec<_>>(), until).await;
         let renewal = |one: &Option<Arc<Standing>>| {
             let Some(one) = one else { return Ok(Renewal::Gone(Gone::Absent)) };
-            match lives.get(&one.lease().id) {
-                Some(Err(error)) if error.kind() == ErrorKind::Lost => {
-                    self.inner.claims.remove(one.id);
-                    return Ok(Renewal::Gone(Gone::Session));
-                }
+            let alive = match lives.get(&one.lease().id) {
+                Some(Err(error)) if error.kind() == ErrorKind::Lost => Err(Gone::Session),
                 Some(Err(error)) => return Err(error.clone()),
-                _ => {}
-            }
-            match unsure.get(&one.id) {
-                Some(Ok(gone)) => {
-                    self.inner.claims.remove(one.id);
-                    Ok(Renewal::Gone(*gone))
+                _ => match gone.as_ref().map_err(Error::clone)?.get(&one.id) {
+                    Some(gone) => Err(*gone),
+                    None => Ok(one.lease().life()),
+                },
+            };
+            Ok(match alive {
+                Ok(life) => Renewal::Alive { life, grant: one.grant(), recheck: None },
+                Err(gone) => {
+                    self.inner.forget(one);
+                    Renewal::Gone(gone)
                 }
-                Some(Err(error)) => Err(error.clone()),
-                None => Ok(Renewal::Alive { life: one.lease().life(), grant: one.grant(), recheck: None }),
-            }
+            })
         };
         standing.iter().map(renewal).collect()
     }
 
     async fn withdraw(&self, claim: &ClaimRef, _why: Why) -> Result<Withdrawn> {
-        let until = self.inner.rpc.deadline();
-        // First, so that the deletion is not taken for a loss.
-        let standing = self.inner.claims.remove(claim.id);
-        let removed = self.inner.delete(claim, standing.as_deref(), until).await?;
-        drop(standing);
-        if let Some(lease) = self.inner.claims.doubted(claim.id) {
-            self.inner.claims.settle(claim.id);
-            self.inner.clone().retire(claim, lease, until).await;
-        }
-        Ok(if removed { Withdrawn::Removed } else { Withdrawn::Absent })
+        self.inner.clone().withdraw(claim, self.inner.rpc.deadline()).await
     }
 
     async fn convert(&self, claim: &ClaimRef, to: Mode) -> Result<Grant> {
@@ -299,47 +312,50 @@ impl LockBackend for EtcdBackend {
 impl EtcdBackend {
     /// Removes a key that was put for nothing.
     async fn take_back(&self, claim: &Claim, standing: &Standing, until: Deadline) -> Result<()> {
-        let removed = self.inner.delete(&claim.to_ref(), Some(standing), until).await;
+        let removed = self.inner.rpc.delete(until, standing.key()).await;
         if let Err(error) = removed {
-            self.inner.claims.doubt(claim.id, standing.lease().clone());
+            self.inner.claims.doubt(claim.id, standing.seat, standing.lease().clone());
             return Err(error.with_landed(Landed::Maybe));
+        }
+        if self.inner.claims.unsettled_claim(claim.id).is_none() {
+            self.inner.seats.give_back(standing.seat);
         }
         Ok(())
     }
 
-    /// Checks the keys that no watch stands on, in few requests: a lease that lives says nothing of
-    /// the keys on it. Answers for the claims that are gone or could not be checked.
-    async fn check<'a>(
-        &self,
-        standing: impl Iterator<Item = &'a Arc<Standing>>,
-        until: Deadline,
-    ) -> BTreeMap<dlock_core::ClaimId, Result<Gone>> {
-        let all: Vec<_> = standing.filter(|one| !one.is_watched()).collect();
-        let checks = all.chunks(CHECKS_PER_TRANSACTION).map(|some| self.check_some(some, until));
-        futures::future::join_all(checks).await.into_iter().flatten().collect()
+    /// Checks the keys that no watch stands on, and at least one: a lease that lives says nothing of
+    /// the keys on it. Answers for the claims that are gone, or could not be checked.
+    ///
+    /// # Errors
+    /// When a majority did not answer. A leader that is stuck or cut off goes on answering keep-alives,
+    /// though leases end under the next one, before etcd 3.4.31 and 3.5.13; it cannot answer this.
+    async fn check(&self, standing: &[&Arc<Standing>], until: Deadline) -> Result<BTreeMap<ClaimId, Gone>> {
+        let mut read: Vec<_> = standing.iter().copied().filter(|one| !one.is_watched()).collect();
+        if read.is_empty() {
+            read.extend(standing.first());
+        }
+        let checks = read.chunks(CHECKS_PER_TRANSACTION).map(|some| self.check_some(some, until));
+        let gone = futures::future::try_join_all(checks).await?;
+        Ok(gone.into_iter().flatten().collect())
     }
 
-    async fn check_some(&self, some: &[&Arc<Standing>], until: Deadline) -> Vec<(dlock_core::ClaimId, Result<Gone>)> {
+    async fn check_some(&self, some: &[&Arc<Standing>], until: Deadline) -> Result<Vec<(ClaimId, Gone)>> {
         let before: Vec<_> = some.iter().map(|one| (one.moves(), one.expected())).collect();
         let gets = some.iter().map(|one| TxnOp::get(one.key(), Some(GetOptions::new().with_keys_only())));
         let txn = Txn::new().and_then(gets.collect::<Vec<_>>());
-        let answer = self.inner.rpc.txn(until, Effect::Read, txn).await;
-        let mut unsure = Vec::new();
+        let answer = self.inner.rpc.txn(until, Effect::Read, txn).await?;
+        let mut lost = Vec::new();
         for (index, (one, (moves, expected))) in some.iter().zip(before).enumerate() {
-            let seen = answer
-                .as_ref()
-                .map_err(Error::clone)
-                .and_then(|answer| Ok((expected.check(answer.range(index)?.kvs().first()), answer.revision)));
+            let seen = expected.check(answer.range(index)?.kvs().first());
             // A conversion that is under way finds out for itself what becomes of the claim.
             let moving = !moves.is_multiple_of(2) || one.moves() != moves;
             match seen {
-                Err(error) => unsure.push((one.id, Err(error))),
-                Ok(_) if moving => {}
-                Ok((Ok(()), revision)) => one.set_seen_at(revision),
-                Ok((Err(gone), _)) => unsure.push((one.id, Ok(gone))),
+                _ if moving => {}
+                Ok(()) => one.set_seen_at(answer.revision),
+                Err(gone) => lost.push((one.id, gone)),
             }
         }
-        unsure
+        Ok(lost)
     }
 }
 
@@ -356,8 +372,10 @@ async fn follow_cluster(inner: Weak<Inner>) {
     let Some(mut changes) = inner.upgrade().map(|inner| inner.rpc.cluster_changes()) else { return };
     while changes.changed().await.is_ok() {
         let Some(inner) = inner.upgrade() else { return };
+        inner.seats.begin_anew();
         inner.leases.give_up();
         for standing in inner.claims.clear() {
+            inner.claims.unsettle(standing.id, standing.seat);
             inner.tell(Event::Gone(standing.id, Gone::Session));
             standing.lease().retire();
         }

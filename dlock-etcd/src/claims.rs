@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use dlock_core::{ClaimId, Grant, LockName, Mode};
 use tokio::task::AbortHandle;
 
-use crate::keys::{NameKeys, Section};
+use crate::keys::{NameKeys, Seat, Section};
 use crate::lease::Lease;
 use crate::leases::LeaseUse;
 
@@ -20,7 +20,8 @@ pub(crate) struct Standing {
     /// When its first key was created: its place in line, and its token.
     pub(crate) order: i64,
     pub(crate) record: String,
-    seat: LeaseUse,
+    pub(crate) seat: Seat,
+    lease: LeaseUse,
     state: Mutex<State>,
     /// Counts the beginnings and ends of moves to another key.
     moves: AtomicU64,
@@ -41,21 +42,30 @@ struct State {
     ended: bool,
 }
 
-/// All of them, and the requests whose outcome is not known.
+/// All of them, and those that may have left something behind.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     standing: Mutex<HashMap<ClaimId, Arc<Standing>>>,
-    doubts: Mutex<HashMap<ClaimId, Arc<Lease>>>,
+    unsettled: Mutex<HashMap<ClaimId, Unsettled>>,
+}
+
+/// A claim that has to be withdrawn, though it may not stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsettled {
+    pub(crate) seat: Seat,
+    /// Where a request for it may still land.
+    pub(crate) lease: Option<Arc<Lease>>,
+    /// More than one request may be under way for what is in the seat.
+    is_shared: bool,
 }
 
 impl Standing {
     pub(crate) fn new(
         (id, name): (ClaimId, LockName),
-        keys: NameKeys,
-        section: Section,
+        (keys, section, seat): (NameKeys, Section, Seat),
         created: i64,
         record: String,
-        seat: LeaseUse,
+        lease: LeaseUse,
     ) -> Self {
         Self {
             id,
@@ -64,6 +74,7 @@ impl Standing {
             order: created,
             record,
             seat,
+            lease,
             state: Mutex::new(State { section, created, grant: None, tasks: Vec::new(), ended: false }),
             moves: AtomicU64::new(0),
             seen_at: AtomicI64::new(created),
@@ -72,7 +83,7 @@ impl Standing {
     }
 
     pub(crate) fn lease(&self) -> &Arc<Lease> {
-        self.seat.lease()
+        self.lease.lease()
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -84,7 +95,7 @@ impl Standing {
     }
 
     pub(crate) fn key(&self) -> Vec<u8> {
-        self.keys.claim(self.section(), self.id)
+        self.keys.claim(self.section(), self.seat)
     }
 
     /// When the key it stands at now was created.
@@ -175,7 +186,8 @@ impl Claims {
         self.standing().insert(standing.id, standing);
     }
 
-    /// Forgets a claim and stops what serves it.
+    /// Forgets a claim and stops what serves it. Only one of those who call this gets the claim, and
+    /// is to remove what is in its seat.
     pub(crate) fn remove(&self, id: ClaimId) -> Option<Arc<Standing>> {
         let standing = self.standing().remove(&id)?;
         standing.end();
@@ -192,23 +204,31 @@ impl Claims {
     }
 
     /// A request for the claim on that lease may have landed, or may still land.
-    pub(crate) fn doubt(&self, id: ClaimId, lease: Arc<Lease>) {
-        self.doubts().insert(id, lease);
+    pub(crate) fn doubt(&self, id: ClaimId, seat: Seat, lease: Arc<Lease>) {
+        self.unsettled().insert(id, Unsettled { seat, lease: Some(lease), is_shared: true });
     }
 
-    pub(crate) fn doubted(&self, id: ClaimId) -> Option<Arc<Lease>> {
-        self.doubts().get(&id).cloned()
+    /// Something of the claim is left in its seat, and is about to be removed.
+    pub(crate) fn unsettle(&self, id: ClaimId, seat: Seat) {
+        let mut unsettled = self.unsettled();
+        let shared = |earlier: &mut Unsettled| earlier.is_shared = true;
+        unsettled.entry(id).and_modify(shared).or_insert(Unsettled { seat, lease: None, is_shared: false });
     }
 
-    pub(crate) fn settle(&self, id: ClaimId) {
-        self.doubts().remove(&id);
+    pub(crate) fn unsettled_claim(&self, id: ClaimId) -> Option<Unsettled> {
+        self.unsettled().get(&id).cloned()
+    }
+
+    /// Nothing of the claim is left. Answers whether its seat is free: nothing else is under way there.
+    pub(crate) fn settle(&self, id: ClaimId) -> bool {
+        self.unsettled().remove(&id).is_some_and(|unsettled| !unsettled.is_shared)
     }
 
     fn standing(&self) -> MutexGuard<'_, HashMap<ClaimId, Arc<Standing>>> {
         self.standing.lock().expect("no panic while locked")
     }
 
-    fn doubts(&self) -> MutexGuard<'_, HashMap<ClaimId, Arc<Lease>>> {
-        self.doubts.lock().expect("no panic while locked")
+    fn unsettled(&self) -> MutexGuard<'_, HashMap<ClaimId, Unsettled>> {
+        self.unsettled.lock().expect("no panic while locked")
     }
 }

@@ -20,7 +20,7 @@ use crate::rpc::Answer;
 /// `None` when it is not. Repeated after an answer was lost, it finds the key there.
 pub(crate) async fn downgrade(inner: &Arc<Inner>, standing: &Arc<Standing>, until: Deadline) -> Result<Option<()>> {
     let (from, expected) = (standing.key(), standing.expected());
-    let to = standing.keys.claim(Section::Downgraded, standing.id);
+    let to = standing.keys.claim(Section::Downgraded, standing.seat);
     let value = with_token(&standing.record, standing.order);
     // The key is about to be deleted by ourselves, which is no loss.
     standing.stop_tasks();

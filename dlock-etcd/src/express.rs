@@ -14,9 +14,10 @@ use crate::backend::Inner;
 use crate::claims::Standing;
 use crate::cluster::Answered;
 use crate::error::{Effect, Failure, Remedy, timed_out};
-use crate::keys::Section;
+use crate::keys::{Seat, Section};
 use crate::leases::LeaseUse;
 use crate::rpc::{Answer, token};
+use crate::withdraw::withdrawn;
 
 /// Takes free names and gives them back, on leases that the keeper keeps alive. It is made for a
 /// client that is busy, and whatever it cannot do is left to the keeper.
@@ -68,36 +69,32 @@ impl FastPath for Express {
             return None;
         }
         let line = self.line()?;
-        let place = self.inner.leases.take_fresh(claim.ttl)?;
+        let lease = self.inner.leases.take_fresh(claim.ttl)?;
+        let seat = self.inner.seats.take();
         let (express, claim) = (self.clone(), claim.clone());
         let taking = async move {
             let inner = &express.inner;
             let (keys, record) = (inner.keys.name(&claim.name), claim.to_record());
-            let txn = taking(&keys, &claim, record.clone(), place.lease().id);
-            let doubt = Doubt { inner, claim: &claim, place: &place, is_over: false };
+            let txn = taking(&keys, claim.mode, record.clone(), (seat, lease.lease().id));
+            let doubt = Doubt { inner, claim: &claim, seat, lease: &lease, is_over: false };
             let sent = express.send(&line, line.connection().kv_client().txn(txn)).await;
-            let answer = doubt.end(sent.and_then(|answer| Answer::read(answer, Effect::Write)));
-            match answer {
-                Ok(answer) if answer.succeeded => {
-                    let (id, section) = ((claim.id, claim.name.clone()), Section::Plain(claim.mode));
+            match doubt.end(sent.and_then(|answer| Answer::read(answer, Effect::Write)))? {
+                Some(answer) if answer.succeeded => {
                     let grant = Grant { token: token(answer.cluster, answer.revision), predecessor: None };
-                    let life = place.lease().life();
-                    let standing = Arc::new(Standing::new(id, keys, section, answer.revision, record, place));
+                    let (identity, life) = ((claim.id, claim.name.clone()), lease.lease().life());
+                    let place = (keys, Section::Plain(claim.mode), seat);
+                    let standing = Arc::new(Standing::new(identity, place, answer.revision, record, lease));
                     standing.set_grant(grant);
                     inner.claims.add(standing.clone());
                     inner.settling.add(&standing);
                     Ok(Some((grant, life)))
                 }
-                Ok(_) => {
+                Some(_) => {
                     inner.contention.met(&claim.name);
+                    inner.seats.give_back(seat);
                     Ok(None)
                 }
-                // The lease has ended behind our back: another will do.
-                Err(error) if error.kind() == ErrorKind::Lost => {
-                    place.lease().set_ended();
-                    Ok(None)
-                }
-                Err(error) => Err(error),
+                None => Ok(None),
             }
         };
         Some(taking.boxed())
@@ -106,42 +103,63 @@ impl FastPath for Express {
     fn give_back(&self, claim: &ClaimRef) -> Option<FastAnswer<Withdrawn>> {
         let standing = self.inner.claims.get(claim.id)?;
         // What is in doubt takes more than one request.
-        if standing.moves() > 0 || self.inner.claims.doubted(claim.id).is_some() {
+        if standing.moves() > 0 || self.inner.claims.unsettled_claim(claim.id).is_some() {
             return None;
         }
         let (line, express) = (self.line()?, self.clone());
         let giving = async move {
+            let claims = &express.inner.claims;
             // First, so that the deletion is not taken for a loss.
-            express.inner.claims.remove(standing.id);
+            if claims.remove(standing.id).is_none() {
+                return Ok(None);
+            }
+            claims.unsettle(standing.id, standing.seat);
             let mut kv = line.connection().kv_client();
-            let deletion = kv.delete(standing.key(), None);
-            let deleted = express.send(&line, deletion).await?.deleted();
-            Ok(Some(if deleted > 0 { Withdrawn::Removed } else { Withdrawn::Absent }))
+            let deleted = express.send(&line, kv.delete(standing.key(), None)).await?.deleted();
+            express.inner.vacate(&standing);
+            Ok(Some(withdrawn(deleted > 0)))
         };
         Some(giving.boxed())
     }
 }
 
 /// A transaction that is under way. When it is dropped, or its outcome is not known, the claim's next
-/// requests have to stand on the same lease.
+/// requests have to put the same.
 struct Doubt<'a> {
     inner: &'a Inner,
     claim: &'a Claim,
-    place: &'a LeaseUse,
+    seat: Seat,
+    lease: &'a LeaseUse,
     is_over: bool,
 }
 
 impl Doubt<'_> {
-    fn end<T>(mut self, answer: Result<T>) -> Result<T> {
-        self.is_over = answer.as_ref().map_or_else(|error| error.landed() == Landed::No, |_| true);
-        answer
+    /// `None` where another lease would do.
+    fn end<T>(mut self, answer: Result<T>) -> Result<Option<T>> {
+        match answer {
+            Ok(answer) => {
+                self.is_over = true;
+                Ok(Some(answer))
+            }
+            Err(error) if error.landed() == Landed::Maybe => Err(error),
+            Err(error) => {
+                self.is_over = true;
+                self.inner.seats.give_back(self.seat);
+                if error.kind() != ErrorKind::Lost {
+                    return Err(error);
+                }
+                // It has ended behind our back.
+                self.lease.lease().set_ended();
+                Ok(None)
+            }
+        }
     }
 }
 
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.inner.claims.doubt(self.claim.id, self.place.lease().clone());
+            self.inner.claims.doubt(self.claim.id, self.seat, self.lease.lease().clone());
         }
     }
 }

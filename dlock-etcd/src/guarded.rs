@@ -1,9 +1,10 @@
 //! Writes to etcd that happen only while a claim is held.
 
 use dlock_core::{Error, ErrorKind, Guard, Landed, LockName, Mode, Result, Token};
-use etcd_client::{Compare, CompareOp, ResponseHeader};
+use etcd_client::{Client, Compare, CompareOp, GetOptions, ResponseHeader};
 
 use crate::backend::SCHEME;
+use crate::error::{Effect, classify};
 use crate::keys::{Keys, Section};
 
 /// What proves to etcd that a name is held: a comparison for transactions of your own.
@@ -23,7 +24,7 @@ use crate::keys::{Keys, Section};
 /// let mut etcd = Client::connect(["10.0.0.1:2379"], None).await?;
 ///
 /// let guard = locks.lock("reports/today")?.acquire().await?;
-/// let ownership = Ownership::of(&guard)?;
+/// let ownership = Ownership::of(&guard, &mut etcd).await?;
 ///
 /// let report = etcd.get("reports/today", None).await?;
 /// ownership.check_history(report.header())?;
@@ -68,14 +69,17 @@ pub struct Ownership {
 }
 
 impl Ownership {
-    /// What proves that `guard` holds. It stays what it is: on a lease that was lost meanwhile the
-    /// comparison does not hold.
+    /// What proves that `guard` holds: finds the claim by its token, in one read by way of `etcd`. It stays
+    /// what it is: on a lease that was lost meanwhile the comparison does not hold.
     ///
     /// # Errors
-    /// `Lost` once the lease is lost. `Unsupported` where the name is not held on etcd, and where it is
-    /// held shared, a downgraded hold included: writers must exclude each other, and a downgraded
-    /// claim stands at another key than the one its token was minted with.
-    pub fn of(guard: &Guard) -> Result<Self> {
+    /// `Lost` once the lease is lost, and where `etcd` is another cluster than the one that the name is
+    /// held on. `Unsupported` where the name is not held on etcd, and where it is held shared, a
+    /// downgraded hold included: writers must exclude each other. Others as the read fails.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing happens but reading.
+    pub async fn of(guard: &Guard, etcd: &mut Client) -> Result<Self> {
         let (name, scheme) = (guard.name(), guard.info().scheme);
         if scheme != SCHEME {
             let message = format!("{name:?} is held on {scheme}: only a lock on etcd can guard a write to etcd");
@@ -88,12 +92,22 @@ impl Ownership {
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        // Zero would compare equal to a key that does not exist.
+        // Zero would stand for any revision.
         let created = i64::try_from(lease.token.value).ok().filter(|created| *created > 0).ok_or_else(|| {
             Error::new(ErrorKind::Protocol, format!("the token {} of {name:?} is no revision of etcd", lease.token))
         })?;
-        let key = Keys::new(guard.namespace()).name(name).claim(Section::Plain(lease.mode), lease.claim);
-        Ok(Self { key, created, token: lease.token, name: name.clone() })
+        let section = Keys::new(guard.namespace()).name(name).section(Section::Plain(lease.mode));
+        let options = GetOptions::new()
+            .with_range(section.end)
+            .with_keys_only()
+            .with_min_create_revision(created)
+            .with_max_create_revision(created);
+        let answer = etcd.get(section.from, Some(options)).await.map_err(|error| classify(error, Effect::Read))?;
+        check_history(name, lease.token, answer.header()).map_err(|error| error.with_landed(Landed::No))?;
+        let claim = answer.kvs().iter().find(|key| key.mod_revision() == created).ok_or_else(|| {
+            Error::new(ErrorKind::Lost, format!("the claim to {name:?} is not there any more: lock it again"))
+        })?;
+        Ok(Self { key: claim.key().to_vec(), created, token: lease.token, name: name.clone() })
     }
 
     /// The condition for [`Txn::when`](etcd_client::Txn::when), which takes all conditions at once.
@@ -119,19 +133,22 @@ impl Ownership {
     /// one. Give the lock up, and look at what is there under a new one. `Protocol` for an answer
     /// without a header.
     pub fn check_history(&self, header: Option<&ResponseHeader>) -> Result<()> {
-        let unsure = |kind, message| Error::new(kind, message).with_landed(Landed::Maybe);
-        let header =
-            header.ok_or_else(|| unsure(ErrorKind::Protocol, "etcd sent an answer without a header".into()))?;
-        let (name, epoch, cluster) = (&self.name, self.token.epoch, header.cluster_id());
-        if cluster == epoch {
-            return Ok(());
-        }
-        Err(unsure(
-            ErrorKind::Lost,
-            format!(
-                "{name:?} was locked on the etcd cluster {epoch:x} and {cluster:x} has answered: it was restored or \
-                 replaced; lock it again and look at what is there"
-            ),
-        ))
+        check_history(&self.name, self.token, header)
     }
+}
+
+fn check_history(name: &LockName, token: Token, header: Option<&ResponseHeader>) -> Result<()> {
+    let unsure = |kind, message| Error::new(kind, message).with_landed(Landed::Maybe);
+    let header = header.ok_or_else(|| unsure(ErrorKind::Protocol, "etcd sent an answer without a header".into()))?;
+    let (epoch, cluster) = (token.epoch, header.cluster_id());
+    if cluster == epoch {
+        return Ok(());
+    }
+    Err(unsure(
+        ErrorKind::Lost,
+        format!(
+            "{name:?} was locked on the etcd cluster {epoch:x} and {cluster:x} has answered: it was restored or \
+             replaced; lock it again and look at what is there"
+        ),
+    ))
 }

@@ -12,34 +12,49 @@ use serde::Deserialize;
 use crate::error::Effect;
 use crate::keys::{Keys, NameKeys, Section};
 use crate::rpc::{Rpc, token};
+use tokio::time::Instant as Deadline;
 
 /// Entries for each request, some 500 bytes each.
 const BATCH: i64 = 1000;
 
-/// Reads everything under the name, as of one revision.
-pub(crate) async fn inspect(rpc: &Rpc, keys: &Keys, name: &LockName) -> Result<LockState> {
-    let until = rpc.deadline();
-    let under = keys.name(name);
+/// Everything under a name, as of one revision.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    pub(crate) found: Vec<KeyValue>,
+    cluster: u64,
+}
+
+/// Reads it.
+pub(crate) async fn entries(rpc: &Rpc, under: &NameKeys, until: Deadline) -> Result<Entries> {
     let mut span = under.all();
-    let mut state = LockState::free(name.clone());
-    let mut entries = Vec::new();
-    let (mut revision, mut cluster) = (0, 0);
+    let mut entries = Entries::default();
+    let mut revision = 0;
     loop {
         let options = GetOptions::new().with_range(span.end.clone()).with_limit(BATCH).with_revision(revision);
-        let answer = rpc.get(until, &span.from, options).await?;
+        let mut answer = rpc.get(until, &span.from, options).await?;
         if let Some(header) = answer.header() {
-            cluster = header.cluster_id();
+            entries.cluster = header.cluster_id();
             revision = if revision == 0 { header.revision() } else { revision };
         }
-        for entry in answer.kvs() {
-            match Entry::read(&under, entry) {
-                Ok(entry) => entries.push(entry),
-                Err(problem) => state.damaged.push(damaged(entry, problem)),
-            }
+        let more = answer.more();
+        entries.found.append(&mut answer.take_kvs());
+        match entries.found.last() {
+            Some(last) if more => span.from = after(last.key()),
+            _ => return Ok(entries),
         }
-        match answer.kvs().last() {
-            Some(last) if answer.more() => span.from = after(last.key()),
-            _ => break,
+    }
+}
+
+/// Who holds the name and who waits for it.
+pub(crate) async fn inspect(rpc: &Rpc, keys: &Keys, name: &LockName) -> Result<LockState> {
+    let under = keys.name(name);
+    let Entries { found, cluster } = entries(rpc, &under, rpc.deadline()).await?;
+    let mut state = LockState::free(name.clone());
+    let mut entries = Vec::new();
+    for entry in &found {
+        match Entry::read(&under, entry) {
+            Ok(entry) => entries.push(entry),
+            Err(problem) => state.damaged.push(damaged(entry, problem)),
         }
     }
     let mut expiry = Expiry::default();
@@ -112,11 +127,8 @@ impl Entry {
         struct Order {
             token: i64,
         }
-        let (section, id) = under.parse(entry.key()).ok_or("the key is not that of a claim")?;
+        let (section, _) = under.parse(entry.key()).ok_or("the key is not that of a claim")?;
         let claim = Claim::from_record(entry.value()).map_err(|error| error.to_string())?;
-        if claim.id != id {
-            return Err("the record is that of another claim".into());
-        }
         if entry.lease() == 0 {
             return Err("it is on no lease: somebody else wrote it, and it would stay for ever".into());
         }

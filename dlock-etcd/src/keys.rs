@@ -1,11 +1,13 @@
 //! Where claims stand in the key space.
 //!
 //! ```text
-//! {namespace}/{name}//rw/d/{id}   an exclusive claim that was downgraded; only a holder gets here
-//! {namespace}/{name}//rw/s/{id}   a shared claim
-//! {namespace}/{name}//rw/x/{id}   an exclusive claim
-//! {namespace}/{name}//p{n}/{id}   a permit of n
+//! {namespace}/{name}//rw/d/{seat}   an exclusive claim that was downgraded; only a holder gets here
+//! {namespace}/{name}//rw/s/{seat}   a shared claim
+//! {namespace}/{name}//rw/x/{seat}   an exclusive claim
+//! {namespace}/{name}//p{n}/{seat}   a permit of n
 //! ```
+//!
+//! A seat is one client's, which has one claim there after another; whose the key is says its record.
 //!
 //! No part of a name between slashes is empty, so the first `//` ends the name: the range of `a`
 //! holds nothing of `a/b`, while `{namespace}/a/` covers both.
@@ -26,6 +28,13 @@ pub(crate) enum Section {
     Downgraded,
     /// In the mode it was requested in.
     Plain(Mode),
+}
+
+/// Where a claim of one client stands within a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) client: ClaimId,
+    pub(crate) number: u32,
 }
 
 /// The keys of one name.
@@ -66,20 +75,20 @@ impl NameKeys {
         Span::of_prefix(&self.0)
     }
 
-    /// Where a claim in `mode` is put.
-    pub(crate) fn claim(&self, section: Section, id: ClaimId) -> Vec<u8> {
-        format!("{}{}{id}", self.0, section.path()).into_bytes()
+    /// Where a claim is put that sits there.
+    pub(crate) fn claim(&self, section: Section, seat: Seat) -> Vec<u8> {
+        format!("{}{}{}.{}", self.0, section.path(), seat.client, seat.number).into_bytes()
     }
 
     /// Every key that the claim could stand at: a downgrade in doubt leaves two.
-    pub(crate) fn places(&self, mode: Mode, id: ClaimId) -> Vec<Vec<u8>> {
+    pub(crate) fn places(&self, mode: Mode, seat: Seat) -> Vec<Vec<u8>> {
         let sections = match mode {
             Mode::Exclusive | Mode::Shared => {
                 vec![Section::Plain(Mode::Exclusive), Section::Plain(Mode::Shared), Section::Downgraded]
             }
             Mode::Permit { .. } => vec![Section::Plain(mode)],
         };
-        sections.into_iter().map(|section| self.claim(section, id)).collect()
+        sections.into_iter().map(|section| self.claim(section, seat)).collect()
     }
 
     /// One section of the name.
@@ -110,10 +119,11 @@ impl NameKeys {
         }
     }
 
-    /// Which claim a key under this name belongs to.
-    pub(crate) fn parse(&self, key: &[u8]) -> Option<(Section, ClaimId)> {
+    /// Where a claim stands whose key under this name it is.
+    pub(crate) fn parse(&self, key: &[u8]) -> Option<(Section, Seat)> {
         let rest = std::str::from_utf8(key).ok()?.strip_prefix(&self.0)?;
-        let (path, id) = rest.rsplit_once('/')?;
+        let (path, seat) = rest.rsplit_once('/')?;
+        let (client, number) = seat.split_once('.')?;
         let section = match path {
             "rw/d" => Section::Downgraded,
             "rw/s" => Section::Plain(Mode::Shared),
@@ -124,7 +134,7 @@ impl NameKeys {
             }
         };
         // Only the canonical spelling: "p03" and "p+3" are not where a permit of 3 stands.
-        let parsed = (section, id.parse().ok()?);
+        let parsed = (section, Seat { client: client.parse().ok()?, number: number.parse().ok()? });
         (self.claim(parsed.0, parsed.1) == key).then_some(parsed)
     }
 }
@@ -169,6 +179,10 @@ mod tests {
         Keys::new(&Namespace::default()).name(&name.parse().unwrap())
     }
 
+    fn seat() -> Seat {
+        Seat { client: ClaimId::random(), number: fastrand::u32(..) }
+    }
+
     fn permit(limit: u32) -> Mode {
         Mode::Permit { limit: limit.try_into().unwrap() }
     }
@@ -181,7 +195,7 @@ mod tests {
     fn keys_round_trip() {
         for name in ["a", "a/b", "ünï côdé/🦀", "rw", "p3/x"] {
             for section in sections() {
-                let id = ClaimId::random();
+                let id = seat();
                 let key = keys(name).claim(section, id);
                 assert_eq!(keys(name).parse(&key), Some((section, id)));
                 assert_eq!(Keys::new(&Namespace::default()).name_of(&key), Some(name.parse().unwrap()));
@@ -194,7 +208,7 @@ mod tests {
         let names = ["a", "ab", "a/b", "a/b/c", "a.b", "a0", "a/rw", "a/rw/x"];
         for one in names {
             for other in names {
-                let key = keys(other).claim(Section::Plain(Mode::Exclusive), ClaimId::random());
+                let key = keys(other).claim(Section::Plain(Mode::Exclusive), seat());
                 assert_eq!(keys(one).all().contains(&key), one == other, "{one} and {other}");
             }
         }
@@ -203,7 +217,7 @@ mod tests {
     #[test]
     fn strangers_are_all_but_the_family() {
         for section in sections() {
-            let key = keys("a").claim(section, ClaimId::random());
+            let key = keys("a").claim(section, seat());
             for mode in [Mode::Exclusive, Mode::Shared, permit(12), permit(1), permit(120)] {
                 let strange = keys("a").strangers(mode).iter().any(|span| span.contains(&key));
                 assert_eq!(strange, !mode.combines_with(section.mode()), "{mode} beside {section:?}");
@@ -221,9 +235,15 @@ mod tests {
 
     #[test]
     fn other_spellings_are_not_claims() {
-        let id = ClaimId::random();
+        let id = format!("{}.7", ClaimId::random());
         for path in ["p03/", "p+3/", "p0/", "rw/", "rw/q/", "rw/x//", ""] {
             assert_eq!(keys("a").parse(format!("dlock/a//{path}{id}").as_bytes()), None, "{path}");
+        }
+        let client = ClaimId::random();
+        for seat in
+            [client.to_string(), format!("{client}."), format!("{client}.07"), format!("{client}.-1"), "0.1".into()]
+        {
+            assert_eq!(keys("a").parse(format!("dlock/a//rw/x/{seat}").as_bytes()), None, "{seat}");
         }
         assert_eq!(keys("a").parse(b"dlock/a//rw/x/\xff"), None);
     }

@@ -58,7 +58,7 @@
 //! keep a lease alive.
 //!
 //! # Where things are
-//! - `keys`: where claims stand.
+//! - `keys`, `seats`: where claims stand.
 //! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
 //! - `express`: the short cut for names that nobody else wants.
 //! - `turn`, `settling`: waiting for the turn, and noticing the loss of a claim's key.
@@ -89,6 +89,7 @@ mod members;
 mod peer;
 mod position;
 mod rpc;
+mod seats;
 mod settling;
 mod turn;
 mod watch;

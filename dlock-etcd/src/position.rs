@@ -18,12 +18,12 @@ use crate::rpc::Rpc;
 pub(crate) enum Position {
     /// Nothing that it has to wait for.
     Held,
-    /// It waits for this key to go, and has to look again then.
-    Behind(Vec<u8>),
+    /// It waits for the claim at this key to go, which was created then, and has to look again.
+    Behind(Vec<u8>, i64),
     /// It is a permit, and this many claims are before it.
     InLine { older: usize },
-    /// It waits for something that is not an intact claim.
-    Blocked(Vec<u8>),
+    /// The same, but that is not an intact claim.
+    Blocked(Vec<u8>, i64),
 }
 
 /// A claim's key and what is before it, at one revision.
@@ -119,8 +119,8 @@ pub(crate) fn in_line(limit: u32, older: usize) -> Position {
 
 /// The position of a claim that waits for `elder`.
 pub(crate) fn behind(keys: &NameKeys, elder: &KeyValue) -> Position {
-    let key = elder.key().to_vec();
-    if is_intact(keys, elder) { Position::Behind(key) } else { Position::Blocked(key) }
+    let (key, created) = (elder.key().to_vec(), elder.create_revision());
+    if is_intact(keys, elder) { Position::Behind(key, created) } else { Position::Blocked(key, created) }
 }
 
 /// Whether the entry is a claim as it was put: on a lease, and never overwritten.

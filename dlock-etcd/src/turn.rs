@@ -41,7 +41,7 @@ impl Turn {
         loop {
             match self.position.clone() {
                 Position::Held => return,
-                Position::Behind(key) | Position::Blocked(key) => self.wait_for(key).await,
+                Position::Behind(key, created) | Position::Blocked(key, created) => self.wait_for(key, created).await,
                 Position::InLine { older } => self.wait_in_line(older).await,
             }
             match self.look_again().await {
@@ -57,7 +57,7 @@ impl Turn {
     /// Until the key is gone, or something may have been missed. The watch starts now and not in
     /// the past: the server brings a watch from the past up to date only every 100 ms. If anything
     /// was written in between, one look at the key tells whether it was its deletion.
-    async fn wait_for(&self, key: Vec<u8>) {
+    async fn wait_for(&self, key: Vec<u8>, created: i64) {
         let mut watch = self.inner.hub.watch(Target::KeyGone(key.clone()));
         loop {
             match watch.next().await {
@@ -65,7 +65,8 @@ impl Turn {
                 Some(Notice::Watching(_)) => {
                     let options = GetOptions::new().with_keys_only();
                     match self.inner.rpc.get(self.inner.rpc.deadline(), &key, options).await {
-                        Ok(found) if !found.kvs().is_empty() => {}
+                        // Another claim may sit there by now, which is younger.
+                        Ok(found) if found.kvs().first().is_some_and(|key| key.create_revision() == created) => {}
                         _ => return,
                     }
                 }
@@ -180,7 +181,14 @@ impl Inner {
     /// The claim is gone: forgets it and tells the keeper.
     pub(crate) fn lost(&self, standing: &Standing, gone: Gone) {
         self.tell(Event::Gone(standing.id, gone));
-        self.claims.remove(standing.id);
+        self.forget(standing);
+    }
+
+    /// A claim that is gone is withdrawn all the same, in case that something is left of it.
+    pub(crate) fn forget(&self, standing: &Standing) {
+        if self.claims.remove(standing.id).is_some() {
+            self.claims.unsettle(standing.id, standing.seat);
+        }
     }
 
     /// Checks one claim's key, and reports its loss.

@@ -150,8 +150,11 @@ impl Outsider {
 
     /// The key of a claim, and its lease.
     pub(crate) async fn key_of(&mut self, claim: &Claim) -> (String, i64) {
-        let id = claim.id.to_string();
-        self.keys().await.into_iter().find(|(key, _)| key.ends_with(&id)).expect("the claim has a key")
+        let all = GetOptions::new().with_prefix();
+        let found = self.etcd.get(format!("{}/", self.namespace), Some(all)).await.unwrap();
+        let is_its = |record: &[u8]| Claim::from_record(record).is_ok_and(|found| found.id == claim.id);
+        let its = found.kvs().iter().find(|kv| is_its(kv.value())).expect("the claim has a key");
+        (its.key_str().unwrap().to_owned(), its.lease())
     }
 }
 

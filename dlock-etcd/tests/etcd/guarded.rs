@@ -35,6 +35,10 @@ impl World {
         self.locks(Duration::from_secs(30)).await.lock("a/b").unwrap().acquire().await.unwrap()
     }
 
+    async fn ownership(&mut self, guard: &Guard) -> dlock_core::Result<Ownership> {
+        Ownership::of(guard, &mut self.etcd).await
+    }
+
     /// Whether the write was applied, as the server says, and as the resource shows.
     async fn write(&mut self, ownership: &Ownership, value: &str) -> bool {
         let write = Txn::new().when([ownership.comparison()]).and_then([TxnOp::put(self.key.clone(), value, None)]);
@@ -52,14 +56,15 @@ async fn a_write_is_applied_while_the_name_is_held_and_refused_after_the_release
     let Ok(server) = servers::etcd().await else { return };
     let mut world = World::new(&server).await;
     let guard = world.hold().await;
-    let ownership = Ownership::of(&guard).unwrap();
+    let ownership = world.ownership(&guard).await.unwrap();
     assert!(world.write(&ownership, "first").await);
     assert!(world.write(&ownership, "second").await, "as often as one likes");
     guard.release().await.unwrap();
     assert!(!world.write(&ownership, "late").await);
     let next = world.hold().await;
     assert!(!world.write(&ownership, "later").await, "the successor's claim is not its own");
-    assert!(world.write(&Ownership::of(&next).unwrap(), "third").await);
+    let ownership = world.ownership(&next).await.unwrap();
+    assert!(world.write(&ownership, "third").await);
 }
 
 #[tokio::test]
@@ -69,7 +74,7 @@ async fn permits_guard_writes_too() {
     let locks = world.locks(Duration::from_secs(30)).await;
     let pool = locks.semaphore("pool", 2).unwrap();
     let (one, two) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
-    let (first, second) = (Ownership::of(&one).unwrap(), Ownership::of(&two).unwrap());
+    let (first, second) = (world.ownership(&one).await.unwrap(), world.ownership(&two).await.unwrap());
     assert_ne!(first.key(), second.key());
     one.release().await.unwrap();
     assert!(!world.write(&first, "first").await);
@@ -81,13 +86,13 @@ async fn a_write_is_refused_after_the_lease_was_revoked() {
     let Ok(server) = servers::etcd().await else { return };
     let mut world = World::new(&server).await;
     let guard = world.hold().await;
-    let ownership = Ownership::of(&guard).unwrap();
+    let ownership = world.ownership(&guard).await.unwrap();
     let mut outsider = Outsider::new(server.authority(), &world.namespace).await;
     let (_, lease) = outsider.keys().await.remove(0);
     outsider.etcd.lease_client().revoke(lease).await.unwrap();
     assert!(!world.write(&ownership, "late").await, "whether the holder knows or not");
     guard.lost().await;
-    assert_eq!(Ownership::of(&guard).unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(world.ownership(&guard).await.unwrap_err().kind(), ErrorKind::Lost);
 }
 
 #[tokio::test]
@@ -95,7 +100,7 @@ async fn a_write_is_refused_after_the_key_was_overwritten_or_made_anew() {
     let Ok(server) = servers::etcd().await else { return };
     let mut world = World::new(&server).await;
     let guard = world.hold().await;
-    let ownership = Ownership::of(&guard).unwrap();
+    let ownership = world.ownership(&guard).await.unwrap();
     let found = world.etcd.get(ownership.key(), None).await.unwrap();
     let record = found.kvs()[0].value().to_vec();
     world.etcd.put(ownership.key(), record.clone(), None).await.unwrap();
@@ -119,7 +124,7 @@ async fn a_holder_that_stood_still_is_refused_once_its_lease_has_lapsed() {
     let builder = Locks::builder(config).namespace(world.namespace.clone()).ttl(ttl);
     let locks = builder.keeper_on(runtime.handle().clone()).connect().await.unwrap();
     let guard = locks.lock("a/b").unwrap().acquire().await.unwrap();
-    let ownership = Ownership::of(&guard).unwrap();
+    let ownership = world.ownership(&guard).await.unwrap();
     assert!(world.write(&ownership, "in time").await);
     runtime.spawn(async move {
         let _ = stopped.recv();
@@ -127,12 +132,13 @@ async fn a_holder_that_stood_still_is_refused_once_its_lease_has_lapsed() {
 
     let next = world.hold().await;
     assert!(!world.write(&ownership, "late").await);
-    assert!(world.write(&Ownership::of(&next).unwrap(), "the successor's").await);
+    let ownership = world.ownership(&next).await.unwrap();
+    assert!(world.write(&ownership, "the successor's").await);
     assert!(!world.write(&ownership, "too late").await);
     drop(go_on);
     guard.lost().await;
     assert!(!world.write(&ownership, "after it went on").await);
-    assert_eq!(Ownership::of(&guard).unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(world.ownership(&guard).await.unwrap_err().kind(), ErrorKind::Lost);
     drop((guard, locks));
     runtime.shutdown_background();
 }
@@ -140,11 +146,11 @@ async fn a_holder_that_stood_still_is_refused_once_its_lease_has_lapsed() {
 #[tokio::test]
 async fn nothing_of_a_write_that_is_under_way_lands_after_the_release() {
     let Ok(server) = servers::etcd().await else { return };
-    let world = World::new(&server).await;
+    let mut world = World::new(&server).await;
     let locks = world.locks(Duration::from_secs(30)).await;
     for round in 0..100 {
         let guard = locks.lock("a/b").unwrap().acquire().await.unwrap();
-        let ownership = Ownership::of(&guard).unwrap();
+        let ownership = world.ownership(&guard).await.unwrap();
         let key = format!("{}/{round}", world.key);
         let write = Txn::new().when([ownership.comparison()]).and_then([TxnOp::put(key.clone(), "", None)]);
         let (mut writer, mut reader) = (world.etcd.clone(), world.etcd.clone());
@@ -162,7 +168,7 @@ async fn it_stands_among_conditions_of_the_users_own() {
     let Ok(server) = servers::etcd().await else { return };
     let mut world = World::new(&server).await;
     let guard = world.hold().await;
-    let ownership = Ownership::of(&guard).unwrap();
+    let ownership = world.ownership(&guard).await.unwrap();
     world.write(&ownership, "first").await;
     let write = |version| {
         let own = Compare::version(world.key.clone(), CompareOp::Equal, version);
@@ -186,19 +192,19 @@ async fn shared_and_downgraded_holds_and_other_backends_are_refused() {
     let mut world = World::new(&server).await;
     let locks = world.locks(Duration::from_secs(30)).await;
     let reader = locks.rw_lock("r").unwrap().read().acquire().await.unwrap();
-    let refusal = Ownership::of(&reader).unwrap_err();
+    let refusal = world.ownership(&reader).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::Unsupported, "{refusal}");
     assert!(refusal.to_string().contains("hold it exclusively"), "{refusal}");
 
     let writer = locks.rw_lock("w").unwrap().write().acquire().await.unwrap();
-    let before = Ownership::of(&writer).unwrap();
+    let before = world.ownership(&writer).await.unwrap();
     assert!(world.write(&before, "as a writer").await);
     writer.downgrade().await.unwrap();
-    assert_eq!(Ownership::of(&writer).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(world.ownership(&writer).await.unwrap_err().kind(), ErrorKind::Unsupported);
     assert!(!world.write(&before, "as a reader").await, "it does not exclude others any more");
 
     let elsewhere = Locks::connect(Memory::new()).await.unwrap().lock("a").unwrap().acquire().await.unwrap();
-    let refusal = Ownership::of(&elsewhere).unwrap_err();
+    let refusal = world.ownership(&elsewhere).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::Unsupported);
     assert!(refusal.to_string().contains("held on memory"), "{refusal}");
 }
@@ -211,7 +217,7 @@ async fn an_answer_of_another_cluster_is_noticed() {
     }
     let mut world = World::new(&server).await;
     let guard = world.hold().await;
-    let ownership = Ownership::of(&guard).unwrap();
+    let ownership = world.ownership(&guard).await.unwrap();
     let answer = world.etcd.get("x", None).await.unwrap();
     ownership.check_history(answer.header()).unwrap();
 
