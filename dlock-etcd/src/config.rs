@@ -16,7 +16,7 @@ use crate::backend::EtcdBackend;
 use crate::peer::explain;
 use crate::rpc::Rpc;
 
-const DEFAULT_PORT: u16 = 2379;
+pub(crate) const DEFAULT_PORT: u16 = 2379;
 
 /// Where an etcd cluster is and how to log in: what `Locks::builder` takes.
 ///
@@ -154,7 +154,7 @@ impl Connect for EtcdConfig {
             Ok(rpc) => rpc,
             Err(error) => {
                 let error = error.context(format!("connecting to etcd at {}", self.endpoints.join(",")));
-                return Err(explain(error, &self.endpoints, self.tls.is_some()).await);
+                return Err(explain(error, &self.endpoints, self.tls.as_ref()).await);
             }
         };
         Ok(Arc::new(EtcdBackend::new(rpc, &context.namespace)))

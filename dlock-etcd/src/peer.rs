@@ -1,10 +1,14 @@
-//! Tells a peer that is not there from one that is something else.
+//! Tells a peer that is not there from one that is something else, or does not trust this client.
+
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io;
 use std::time::Duration;
 
+use dlock_core::address::TlsFiles;
 use dlock_core::{Error, ErrorKind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -24,85 +28,77 @@ const HELLO_REQUEST: &[u8] = b"\x16\x03\x01\0\x04\0\0\0\0";
 /// How records with an alert begin, whatever their minor version.
 const ALERT: &[u8] = b"\x15\x03";
 
-/// How a peer answers.
-enum Answer {
-    Http2,
-    Tls,
-    Other,
-}
+#[cfg(feature = "tls")]
+const PLAIN: &str = "it does not speak tls: use etcd://, or the server's tls port";
+const OTHER: &str = "it answers, but not in etcd's protocol: it is another kind of server";
 
-/// The client library reports a peer of another protocol as a broken connection. This looks for
-/// what TLS said among the causes, and then asks the peers: if one answers, but not as it should,
-/// the error says so; otherwise it is `error`.
-pub(crate) async fn explain(error: Error, endpoints: &[String], is_encrypted: bool) -> Error {
+/// The client library reports a peer of another protocol as a broken connection. This asks the
+/// peers: if one answers, but not as it should, the error says so; otherwise it is `error`.
+pub(crate) async fn explain(error: Error, endpoints: &[String], tls: Option<&TlsFiles>) -> Error {
     if error.kind() != ErrorKind::Unavailable {
         return error;
     }
-    #[cfg(feature = "tls")]
-    if let Some((kind, advice)) = tls::found_in(&error) {
-        return Error::new(kind, format!("connecting to etcd at {}: {advice}", endpoints.join(","))).with_source(error);
-    }
     for endpoint in endpoints {
-        let Ok(Ok(answer)) = timeout(PATIENCE, ask(endpoint)).await else { continue };
-        let what = match (answer, is_encrypted) {
-            (Answer::Http2, false) | (Answer::Tls, true) => continue,
-            (Answer::Http2, true) => "does not speak tls: use etcd://, or the server's tls port",
-            (Answer::Tls, false) => "speaks tls: use etcds://",
-            (Answer::Other, _) => "answers, but not in etcd's protocol: it is another kind of server",
+        let trouble = match tls {
+            None => trouble_in_plain(endpoint).await,
+            Some(files) => trouble_over_tls(endpoint, files).await,
         };
-        return Error::new(ErrorKind::Protocol, format!("{endpoint} {what}")).with_source(error);
+        if let Some((kind, what)) = trouble {
+            return Error::new(kind, format!("connecting to etcd at {endpoint}: {what}")).with_source(error);
+        }
     }
     error
 }
 
-/// An error when the peer says nothing.
-async fn ask(endpoint: &str) -> io::Result<Answer> {
-    // Servers that expect TLS close a connection that begins without it, some without a word.
-    if let Ok(head) = first_words(endpoint, PREFACE).await {
-        let is_http2 = head[3] == SETTINGS && head[0] == 0;
-        return Ok(match is_http2 {
-            true => Answer::Http2,
-            false if head.starts_with(ALERT) => Answer::Tls,
-            false => Answer::Other,
-        });
+async fn trouble_in_plain(endpoint: &str) -> Option<(ErrorKind, &'static str)> {
+    let head = match timeout(PATIENCE, ask(endpoint, PREFACE)).await {
+        Ok(Ok(head)) => head,
+        // Servers that expect TLS close a connection that begins without it, some without a word.
+        _ => timeout(PATIENCE, ask(endpoint, HELLO_REQUEST)).await.ok()?.ok()?,
+    };
+    match head {
+        head if is_http2(head) => None,
+        head if head.starts_with(ALERT) => Some((ErrorKind::Protocol, "it speaks tls: use etcds://")),
+        _ => Some((ErrorKind::Protocol, OTHER)),
     }
-    let head = first_words(endpoint, HELLO_REQUEST).await?;
-    Ok(if head.starts_with(ALERT) { Answer::Tls } else { Answer::Other })
 }
 
-async fn first_words(endpoint: &str, question: &[u8]) -> io::Result<[u8; 5]> {
-    let mut stream = TcpStream::connect(endpoint).await?;
-    stream.write_all(question).await?;
-    let mut head = [0; 5];
-    stream.read_exact(&mut head[..1]).await?;
-    // Something was said: if no more than that, it was no frame.
-    let _ = timeout(PATIENCE / 2, stream.read_exact(&mut head[1..])).await;
-    Ok(head)
+#[cfg(not(feature = "tls"))]
+async fn trouble_over_tls(_: &str, _: &TlsFiles) -> Option<(ErrorKind, &'static str)> {
+    None
 }
 
 #[cfg(feature = "tls")]
-mod tls {
-    use std::error::Error as _;
-
-    use dlock_core::address::TlsTrouble;
-    use dlock_core::{Error, ErrorKind};
-    use etcd_client::Error as EtcdError;
-
-    /// What kind of error it is that TLS failed, and what to do.
-    pub(super) fn found_in(error: &Error) -> Option<(ErrorKind, &'static str)> {
-        // The client library's error does not name its cause.
-        let EtcdError::GRpcStatus(status) = error.source()?.downcast_ref()? else { return None };
-        let trouble = TlsTrouble::of(status)?;
-        let advice = match trouble {
-            TlsTrouble::Server(advice) => advice,
-            TlsTrouble::Client => {
-                "it does not accept this client's certificate: give cert-file and key-file that its \
-                 --trusted-ca-file has signed"
+async fn trouble_over_tls(endpoint: &str, files: &TlsFiles) -> Option<(ErrorKind, &'static str)> {
+    match timeout(4 * PATIENCE, tls::ask(endpoint, files)).await.ok()? {
+        Ok(head) if is_http2(head) => None,
+        Ok(_) => Some((ErrorKind::Protocol, OTHER)),
+        Err(error) => match dlock_core::address::TlsTrouble::of(&error) {
+            Some(trouble) => Some((trouble.meaning().0, tls::advice(trouble))),
+            // Some servers that expect plain requests close a connection that begins with TLS.
+            None => {
+                let head = timeout(PATIENCE, ask(endpoint, PREFACE)).await.ok()?.ok()?;
+                is_http2(head).then_some((ErrorKind::Protocol, PLAIN))
             }
-            TlsTrouble::NothingInCommon => "it speaks tls, but no version, cipher or protocol that etcd has",
-            TlsTrouble::Plain => "it does not speak tls: use etcd://, or the server's tls port",
-            TlsTrouble::Broken => return None,
-        };
-        Some((trouble.meaning().0, advice))
+        },
     }
+}
+
+fn is_http2(head: [u8; 5]) -> bool {
+    head[3] == SETTINGS && head[0] == 0
+}
+
+async fn ask(endpoint: &str, question: &[u8]) -> io::Result<[u8; 5]> {
+    first_words(TcpStream::connect(endpoint).await?, question).await
+}
+
+/// An error when the peer says nothing.
+async fn first_words(mut peer: impl AsyncRead + AsyncWrite + Unpin, question: &[u8]) -> io::Result<[u8; 5]> {
+    peer.write_all(question).await?;
+    peer.flush().await?;
+    let mut head = [0; 5];
+    peer.read_exact(&mut head[..1]).await?;
+    // Something was said: if no more than that, it was no frame.
+    let _ = timeout(PATIENCE / 2, peer.read_exact(&mut head[1..])).await;
+    Ok(head)
 }

@@ -1,7 +1,5 @@
 //! Where the servers are and how to talk to them.
 
-mod address;
-mod login;
 mod servers;
 mod tls;
 mod url;
@@ -12,14 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub(crate) use dlock_core::address::Address;
+use dlock_core::address::{Login, TlsFiles};
 use dlock_core::{Connect, ConnectContext, Error, ErrorKind, LockBackend, Result};
 use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-pub(crate) use self::address::Address;
-use self::login::Login;
 pub(crate) use self::servers::Servers;
-use self::tls::TlsFiles;
 use self::url::Kind;
 use crate::backend::RedisBackend;
 use crate::error::classify_connecting;
@@ -52,6 +49,8 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
+    /// How the URLs begin that [`RedisConfig::from_url`] reads.
+    pub const URL_SCHEMES: &[&str] = url::SCHEMES;
     /// What may follow a URL's `?`, as [`RedisConfig::from_url`] describes.
     pub const URL_OPTIONS: &[&str] =
         &["ca-file", "cert-file", "key-file", "db", "replicas", "sentinel-user", "sentinel-password"];
@@ -143,6 +142,34 @@ impl RedisConfig {
     #[must_use]
     pub fn with_sentinel_login(mut self, user: &str, password: &str) -> Self {
         self.set_sentinel_login(Login::new(user, password));
+        self
+    }
+
+    /// Encrypts connections to servers at a port, those to sentinels too. A server has to show a
+    /// certificate for the host by which it is called, of an authority that the system trusts or
+    /// that is in the [`RedisConfig::with_ca_file`].
+    ///
+    /// It needs the cargo feature `tls`: without it connecting is `Unsupported`.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.tls.get_or_insert_default();
+        self
+    }
+
+    /// Encrypts connections, and trusts the authorities in this PEM file instead of the system's.
+    #[must_use]
+    pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.get_or_insert_default().ca = Some(path.into());
+        self
+    }
+
+    /// Encrypts connections, and shows the certificate in this PEM file, to which the other has the
+    /// key.
+    #[must_use]
+    pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let files = self.tls.get_or_insert_default();
+        files.cert = Some(cert.into());
+        files.key = Some(key.into());
         self
     }
 
@@ -253,9 +280,6 @@ impl RedisConfig {
             }
             _ => {}
         }
-        if self.tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
-            return invalid("cert-file and key-file belong together: give both or none");
-        }
         if self.request_timeout < Duration::from_millis(10) {
             return invalid(&format!("a request timeout of {:?} is too short: use 10ms or more", self.request_timeout));
         }
@@ -278,10 +302,10 @@ impl RedisConfig {
         let settings = settings.set_skip_set_lib_name();
         let info = addr.into_connection_info().map_err(classify_connecting)?;
         let info =
-            info.set_redis_settings(login.put_on(settings)).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+            info.set_redis_settings(log_in(login, settings)).set_tcp_settings(TcpSettings::default().set_nodelay(true));
         match &self.tls {
             None => Client::open(info).map_err(classify_connecting),
-            Some(files) => files.client(info),
+            Some(files) => tls::client(files, info),
         }
     }
 }
@@ -307,6 +331,16 @@ impl fmt::Debug for RedisConfig {
     }
 }
 
+fn log_in(login: &Login, mut settings: RedisConnectionInfo) -> RedisConnectionInfo {
+    if let Some(user) = login.user() {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = login.password() {
+        settings = settings.set_password(password);
+    }
+    settings
+}
+
 fn read_all<A: AsRef<str>>(kind: Kind, addresses: impl IntoIterator<Item = A>) -> Result<Vec<Address>> {
     addresses.into_iter().map(|address| url::read_address(kind, address.as_ref())).collect()
 }
@@ -328,6 +362,8 @@ mod tests {
             url("redis-sentinel://u:p@a,b:1/s/2?sentinel-user=v&sentinel-password=q&replicas=1"),
             same(watched.with_login("u", "p").with_database(2).with_sentinel_login("v", "q").with_replicas(1))
         );
+        let files = RedisConfig::new("h").unwrap().with_tls().with_ca_file("a").with_client_certificate("c", "k");
+        assert_eq!(url("rediss://h?ca-file=a&cert-file=c&key-file=k"), same(files));
         assert_eq!(url("redis-cluster://a,[::1]:7"), same(RedisConfig::cluster(["a", "[::1]:7"]).unwrap()));
     }
 

@@ -13,7 +13,7 @@ mod relayed;
 use dlock_core::{Error, ErrorKind, Result};
 
 #[cfg(feature = "etcd")]
-pub use self::etcd::EtcdSubject;
+pub use self::etcd::{EtcdSubject, EtcdTopology};
 #[cfg(feature = "file")]
 pub use self::file::FileSubject;
 #[cfg(feature = "redis")]
@@ -64,18 +64,7 @@ const STORES: &[Store] = &[
     },
     #[cfg(feature = "redis")]
     Store {
-        schemes: &[
-            "redis",
-            "rediss",
-            "valkey",
-            "valkeys",
-            "redis+unix",
-            "unix",
-            "redis-sentinel",
-            "rediss-sentinel",
-            "redis-cluster",
-            "rediss-cluster",
-        ],
+        schemes: dlock_redis::RedisConfig::URL_SCHEMES,
         form: "redis://HOST:PORT",
         options: dlock_redis::RedisConfig::URL_OPTIONS,
         open: |url| Ok(Box::new(RedisSubject::from_url(url)?)),

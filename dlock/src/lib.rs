@@ -33,7 +33,10 @@
 //! | `redis-cluster://[[user]:password@]host[:port][,host[:port]…]` | `redis` | the clients of that Redis or Valkey cluster |
 //! | `etcd://[user:password@]host[:port][,host[:port]…]` | `etcd` | the clients of that etcd cluster |
 //!
-//! With the feature `tls` Redis is reached over TLS too, by `rediss` in the place of `redis`.
+//! With the feature `tls` Redis and etcd are reached over TLS too, by `rediss` in the place of
+//! `redis` and `etcds` in the place of `etcd`. The options `ca-file`, `cert-file` and `key-file` then
+//! name PEM files: the authorities to trust instead of the system's, this client's certificate and
+//! the key to it.
 //!
 //! Features add backends and change nothing else. Any other [`LockBackend`](backend::LockBackend)
 //! is used through [`Locks::builder`].
@@ -50,7 +53,8 @@
 //! | `max-hold` | [`Builder::max_hold_time`]: how long a lock may be held at most |
 //! | `retry-for` | [`Builder::retry_for`]: how long a request is repeated that is not answered |
 //!
-//! Some take more: what follows a `redis` URL is described at `RedisConfig::from_url` of `dlock-redis`.
+//! Some take more: what follows a `redis` URL is described at `RedisConfig::from_url` of
+//! `dlock-redis`, what follows an `etcd` URL at `EtcdConfig::from_url` of `dlock-etcd`.
 //!
 //! Durations are written `500ms`, `30s`, `5m` or `1h 30m`; a bare number is seconds. Reserved
 //! characters in a value are percent-encoded. Settings made on the [`Builder`] come later, and win.
@@ -58,7 +62,6 @@
 mod address;
 pub mod backend;
 mod options;
-mod percent;
 mod scheme;
 
 /// What only etcd offers: writes that happen only while a lock is held.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
+use dlock_core::address::{decode, duration};
 use dlock_core::{Builder, Error, Namespace, Result};
 
 use crate::address::invalid;
-use crate::percent;
 
 /// The settings in a backend URL's query: some are the same for every backend.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,9 +16,6 @@ pub(crate) struct Options {
     /// The others, as they were written.
     own: String,
 }
-
-/// Far beyond any use, and far from the end of any clock.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Options {
     /// Reads the query of a URL whose backend has these options of its `own`.
@@ -33,7 +30,7 @@ impl Options {
                 options.own.push_str(pair);
                 continue;
             }
-            let value = percent::decode(value).map_err(|error| error.context(format!("option {name:?}")))?;
+            let value = decode(value).map_err(|error| error.context(format!("option {name:?}")))?;
             let fresh = match name {
                 "namespace" => set(&mut options.namespace, value.parse()?),
                 "ttl" => set(&mut options.ttl, longer_than_zero(name, &value)?),
@@ -97,24 +94,6 @@ fn longer_than_zero(name: &str, text: &str) -> Result<Duration> {
     Ok(time)
 }
 
-fn duration(name: &str, text: &str) -> Result<Duration> {
-    let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let with_unit = if is_bare { format!("{text}s") } else { text.to_owned() };
-    // An M would be months, and whoever writes one hardly means that long.
-    if text.contains('M') {
-        return Err(invalid(format!(
-            "option {name:?} is not a duration: {text:?}: write 5m for minutes, 5months for months"
-        )));
-    }
-    let time = humantime::parse_duration(&with_unit).map_err(|error| {
-        invalid(format!("option {name:?} is not a duration: {text:?}: {error}; write 500ms, 30s or 5m"))
-    })?;
-    if time > LONGEST {
-        return Err(invalid(format!("option {name:?} is too long: {text:?}; at most a hundred years")));
-    }
-    Ok(time)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +135,7 @@ mod tests {
             ("ttl=5s&ttl=6s", "option \"ttl\" is in the backend url twice"),
             ("namespace=a%2Fb", "namespace \"a/b\" cannot be used: '/' is not one of"),
             ("namespace=", "namespace \"\" cannot be used: it is empty"),
-            ("label=%C3%28", "option \"label\": what %C3%28 stands for is not utf-8"),
+            ("label=%C3%28", "option \"label\": what is percent-encoded is not utf-8"),
             ("label=50%", "option \"label\": a % is followed by two hexadecimal digits; write % itself as %25"),
         ] {
             let error = Options::parse(query, &["file", "db"]).unwrap_err();

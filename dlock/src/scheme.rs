@@ -21,32 +21,10 @@ struct Scheme {
 const SCHEMES: [Scheme; 4] = [
     Scheme { feature: "memory", schemes: &["memory"], form: "memory:NAME", options: &[], open: MEMORY },
     Scheme { feature: "file", schemes: &["file"], form: "file:///DIRECTORY", options: &[], open: FILE },
-    Scheme {
-        feature: "redis",
-        schemes: &[
-            "redis",
-            "rediss",
-            "valkey",
-            "valkeys",
-            "redis+unix",
-            "valkey+unix",
-            "unix",
-            "redis-sentinel",
-            "rediss-sentinel",
-            "valkey-sentinel",
-            "valkeys-sentinel",
-            "redis-cluster",
-            "rediss-cluster",
-            "valkey-cluster",
-            "valkeys-cluster",
-        ],
-        form: "redis://HOST:PORT",
-        options: REDIS_OPTIONS,
-        open: REDIS,
-    },
+    Scheme { feature: "redis", schemes: REDIS_SCHEMES, form: "redis://HOST:PORT", options: REDIS_OPTIONS, open: REDIS },
     Scheme {
         feature: "etcd",
-        schemes: &["etcd", "etcds"],
+        schemes: ETCD_SCHEMES,
         form: "etcd://HOST:PORT,HOST:PORT",
         options: ETCD_OPTIONS,
         open: ETCD,
@@ -113,7 +91,7 @@ const MEMORY: Option<Open> = Some(|address| {
     if address.place.starts_with('/') {
         return Err(invalid("a memory store is named without slashes in front: memory:NAME"));
     }
-    let name = crate::percent::decode(address.place).map_err(|error| error.context("the memory store's name"))?;
+    let name = dlock_core::address::decode(address.place).map_err(|error| error.context("the memory store's name"))?;
     let store = dlock_core::memory::MemoryStore::named(&name);
     Ok(dlock_core::Locks::builder(dlock_core::memory::Memory::on(&store)))
 });
@@ -133,7 +111,7 @@ const FILE: Option<Open> = Some(|address| {
              file:///var/lib/my-app/locks",
         ));
     }
-    let path = crate::percent::decode(path).map_err(|error| error.context("the directory in the file url"))?;
+    let path = dlock_core::address::decode(path).map_err(|error| error.context("the directory in the file url"))?;
     if path.contains('\0') {
         return Err(invalid("the directory in the file url contains a NUL character"));
     }
@@ -141,8 +119,12 @@ const FILE: Option<Open> = Some(|address| {
 });
 
 #[cfg(not(feature = "redis"))]
+const REDIS_SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys"];
+#[cfg(not(feature = "redis"))]
 const REDIS_OPTIONS: &[&str] = &[];
 
+#[cfg(feature = "redis")]
+const REDIS_SCHEMES: &[&str] = dlock_redis::RedisConfig::URL_SCHEMES;
 #[cfg(feature = "redis")]
 const REDIS_OPTIONS: &[&str] = dlock_redis::RedisConfig::URL_OPTIONS;
 #[cfg(feature = "redis")]
@@ -152,8 +134,12 @@ const REDIS: Option<Open> = Some(|address| {
 });
 
 #[cfg(not(feature = "etcd"))]
+const ETCD_SCHEMES: &[&str] = &["etcd", "etcds"];
+#[cfg(not(feature = "etcd"))]
 const ETCD_OPTIONS: &[&str] = &[];
 
+#[cfg(feature = "etcd")]
+const ETCD_SCHEMES: &[&str] = dlock_etcd::EtcdConfig::URL_SCHEMES;
 #[cfg(feature = "etcd")]
 const ETCD_OPTIONS: &[&str] = dlock_etcd::EtcdConfig::URL_OPTIONS;
 #[cfg(feature = "etcd")]

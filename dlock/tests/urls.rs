@@ -67,7 +67,7 @@ async fn a_memory_url_names_a_store_of_this_process() {
     refused("memory://a", ErrorKind::InvalidInput, "memory:NAME");
     refused("memory:a?ttl=never", ErrorKind::InvalidInput, "option \"ttl\" is not a duration");
     refused("memory:a?tls=yes", ErrorKind::InvalidInput, "unknown option \"tls\" in the backend url: there are name");
-    refused("memory:%FF", ErrorKind::InvalidInput, "the memory store's name: what %FF stands for is not utf-8");
+    refused("memory:%FF", ErrorKind::InvalidInput, "the memory store's name: what is percent-encoded is not utf-8");
 }
 
 #[cfg(feature = "memory")]
@@ -118,7 +118,7 @@ async fn a_file_url_names_a_directory() {
         ("file://locks", "from its root, with three slashes"),
         ("file://host/locks", "from its root, with three slashes"),
         ("file:///a%", "the directory in the file url: a % is followed by two hexadecimal digits"),
-        ("file:///a%FFb", "the directory in the file url: what %FF%62 stands for is not utf-8"),
+        ("file:///a%FFb", "the directory in the file url: what is percent-encoded is not utf-8"),
         ("file:///a%00b", "NUL"),
     ] {
         refused(url, ErrorKind::InvalidInput, why);
@@ -145,7 +145,7 @@ fn redis_urls_are_the_adapters_to_read() {
     }
     for (url, why) in [
         ("redis:", "redis://"),
-        ("redis://", "names a host"),
+        ("redis://", "host is missing"),
         ("redis://:secret@h:port", "a port is a number"),
         ("redis://:secret@h:77777", "a port is a number"),
         ("redis://:secret@h/db", "the database is a small number"),
@@ -189,6 +189,14 @@ fn etcd_urls_are_the_adapters_to_read() {
     }
     let shown = format!("{:?}", dlock::builder("etcd://u:secret@h").unwrap());
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[cfg(all(feature = "etcd", not(feature = "tls")))]
+#[tokio::test]
+async fn tls_that_is_not_built_in_is_named() {
+    let error = dlock::connect("etcds://u:secret@127.0.0.1:1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("enable the cargo feature `tls`"), "{error}");
 }
 
 /// Nobody listens on the port: the message says where, and keeps the password.

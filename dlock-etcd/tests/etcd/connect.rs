@@ -7,7 +7,7 @@ use dlock_etcd::EtcdConfig;
 use dlock_testkit::servers::Etcd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-async fn refused(config: EtcdConfig) -> Error {
+pub(crate) async fn refused(config: EtcdConfig) -> Error {
     let context = ConnectContext { namespace: Namespace::default(), clock: Clock::system() };
     let config = Box::new(config.with_request_timeout(Duration::from_secs(3)));
     config.connect(context).await.expect_err("there is no etcd")

@@ -16,3 +16,4 @@ mod modes;
 mod outages;
 mod requests;
 mod rights;
+mod tls;

@@ -1,8 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::address::Address;
-use super::login::Login;
+use dlock_core::address::{Address, Login};
 
 /// Where the servers are, and how they belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,44 +1,46 @@
-//! TLS: the files it needs, and clients that speak it.
-
-#[cfg(feature = "tls")]
-mod certificates;
-
-use std::path::PathBuf;
+//! Clients that speak TLS.
 
 use dlock_core::Result;
+use dlock_core::address::TlsFiles;
 use redis::{Client, ConnectionInfo};
 
-/// Certificates in files, as PEM.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsFiles {
-    /// The authorities that may have signed a server's certificate; those of the system if none.
-    pub(crate) ca: Option<PathBuf>,
-    /// What this client shows, its own certificate first.
-    pub(crate) cert: Option<PathBuf>,
-    /// The key to `cert`.
-    pub(crate) key: Option<PathBuf>,
+/// Without the feature `tls`.
+///
+/// # Errors
+/// `Unsupported`.
+#[cfg(not(feature = "tls"))]
+pub(super) fn client(_: &TlsFiles, _: ConnectionInfo) -> Result<Client> {
+    use dlock_core::{Error, ErrorKind};
+    Err(Error::new(ErrorKind::Unsupported, "tls is not built in: enable the cargo feature `tls` of dlock"))
 }
 
-impl TlsFiles {
-    /// # Errors
-    /// `Unsupported`: TLS is not built in.
-    #[cfg(not(feature = "tls"))]
-    pub(super) fn client(&self, _: ConnectionInfo) -> Result<Client> {
-        use dlock_core::{Error, ErrorKind};
-        Err(Error::new(ErrorKind::Unsupported, "tls is not built in: enable the cargo feature `tls` of dlock"))
+/// A client that speaks TLS with the server at `info`.
+///
+/// # Errors
+/// `InvalidInput` for files that cannot be used.
+#[cfg(feature = "tls")]
+pub(super) fn client(files: &TlsFiles, info: ConnectionInfo) -> Result<Client> {
+    use dlock_core::{Error, ErrorKind};
+    use redis::{ClientTlsConfig, TlsCertificates};
+    choose_cryptography();
+    if files.is_empty() {
+        return Client::open(info).map_err(crate::error::classify_connecting);
     }
+    let pem = files.read()?;
+    let client_tls =
+        pem.client.map(|client| ClientTlsConfig { client_cert: client.certificate, client_key: client.key });
+    Client::build_with_tls(info, TlsCertificates { client_tls, root_cert: pem.authorities }).map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, format!("the certificates for tls cannot be used: {error}"))
+    })
+}
 
-    /// A client that speaks TLS with the server at `info`.
-    ///
-    /// # Errors
-    /// `InvalidInput` for files that cannot be used.
-    #[cfg(feature = "tls")]
-    pub(super) fn client(&self, info: ConnectionInfo) -> Result<Client> {
-        certificates::choose_cryptography();
-        match certificates::read(self)? {
-            None => Client::open(info).map_err(crate::error::classify_connecting),
-            Some(certificates) => Client::build_with_tls(info, certificates)
-                .map_err(|error| certificates::invalid(&format!("the certificates for tls cannot be used: {error}"))),
-        }
+/// The library takes the cryptography that the process has chosen, and panics where it has the
+/// choice of several and chose none.
+#[cfg(feature = "tls")]
+fn choose_cryptography() {
+    use rustls::crypto::{CryptoProvider, ring};
+    if CryptoProvider::get_default().is_none() {
+        // Should another thread choose at this moment, its choice stands.
+        let _ = ring::default_provider().install_default();
     }
 }

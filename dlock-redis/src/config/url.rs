@@ -2,17 +2,32 @@
 
 use std::path::PathBuf;
 
+use dlock_core::address::{Address, Login, ServerUrl, TlsFiles, UrlOptions};
 use dlock_core::{Error, ErrorKind, Result};
-use percent_encoding::percent_decode_str;
 
 use super::RedisConfig;
-use super::address::Address;
-use super::login::Login;
 use super::servers::Servers;
-use super::tls::TlsFiles;
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
+
+pub(super) const SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis+unix",
+    "valkey+unix",
+    "unix",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "valkey-sentinel",
+    "valkeys-sentinel",
+    "redis-cluster",
+    "rediss-cluster",
+    "valkey-cluster",
+    "valkeys-cluster",
+];
 
 /// What a scheme stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,156 +48,111 @@ impl Kind {
             Self::Cluster => "redis-cluster://[[user]:password@]host[:port][,host[:port]...]",
         }
     }
+
+    /// Where servers of this kind listen, unless it is said.
+    fn port(self) -> u16 {
+        if self == Self::Sentinel { SENTINEL_PORT } else { REDIS_PORT }
+    }
 }
 
 /// Reads a URL. No message repeats a part of it but the scheme and an option's name.
 pub(super) fn read(url: &str) -> Result<RedisConfig> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| malformed(Kind::Single, "a redis url has a scheme"))?;
-    let Some((kind, is_encrypted)) = kind_of(scheme) else {
-        return Err(malformed(Kind::Single, &format!("{scheme:?} is not a scheme of redis")));
+    let url = ServerUrl::split(url, Kind::Single.form())?;
+    let Some((kind, is_encrypted)) = kind_of(url.scheme()) else {
+        return Err(url.malformed(&format!("{:?} is not a scheme of redis", url.scheme())));
     };
-    let fault = |what: &str| malformed(kind, what);
-    if rest.contains('#') {
-        return Err(fault("a redis url has no fragment: write a # that belongs to it as %23"));
-    }
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (login, hosts) = match authority.rsplit_once('@') {
-        Some((login, hosts)) => (read_login(kind, login)?, hosts),
-        None => (Login::default(), authority),
-    };
-    let (servers, database) = read_servers(kind, hosts, path)?;
+    let url = url.with_form(kind.form());
+    let (servers, database) = read_servers(kind, &url)?;
     let mut config = RedisConfig::to(servers);
-    config.login = login;
+    config.login = url.login()?;
     config.database = database;
-    config.tls = is_encrypted.then(TlsFiles::default);
-    read_options(kind, query, &mut config)?;
+    let mut options = url.options(RedisConfig::URL_OPTIONS)?;
+    let files = TlsFiles::take_from(&mut options)?;
+    if !is_encrypted && !files.is_empty() {
+        return Err(invalid("ca-file, cert-file and key-file are for tls: write rediss:// for redis://"));
+    }
+    config.tls = is_encrypted.then_some(files);
+    read_options(kind, options, &mut config)?;
     config.check()?;
     Ok(config)
 }
 
 /// The address of a server of this kind.
 pub(super) fn read_address(kind: Kind, text: &str) -> Result<Address> {
-    let port = if kind == Kind::Sentinel { SENTINEL_PORT } else { REDIS_PORT };
-    Address::parse(text, port).map_err(|what| malformed(kind, what))
+    Address::parse(text, kind.port())
 }
 
 fn kind_of(scheme: &str) -> Option<(Kind, bool)> {
+    if !SCHEMES.contains(&scheme) {
+        return None;
+    }
     let (family, kind) = match scheme.split_once(['-', '+']) {
-        None if scheme == "unix" => return Some((Kind::Unix, false)),
+        None if scheme == "unix" => (scheme, Kind::Unix),
         None => (scheme, Kind::Single),
         Some((family, "unix")) => (family, Kind::Unix),
         Some((family, "sentinel")) => (family, Kind::Sentinel),
-        Some((family, "cluster")) => (family, Kind::Cluster),
-        Some(_) => return None,
+        Some((family, _)) => (family, Kind::Cluster),
     };
-    match family {
-        "redis" | "valkey" => Some((kind, false)),
-        "rediss" | "valkeys" if kind != Kind::Unix => Some((kind, true)),
-        _ => None,
-    }
+    Some((kind, matches!(family, "rediss" | "valkeys")))
 }
 
-fn read_login(kind: Kind, text: &str) -> Result<Login> {
-    let Some((user, password)) = text.split_once(':') else {
-        return Err(malformed(kind, "what stands before the @ is user:password, or :password for the default user"));
-    };
-    Ok(Login::new(&decoded(kind, user)?, &decoded(kind, password)?))
-}
-
-fn read_servers(kind: Kind, hosts: &str, path: &str) -> Result<(Servers, u16)> {
-    let fault = |what: &str| malformed(kind, what);
+fn read_servers(kind: Kind, url: &ServerUrl<'_>) -> Result<(Servers, u16)> {
     if kind == Kind::Unix {
-        if !hosts.is_empty() {
-            return Err(fault("a unix socket has no host: the path follows a third slash"));
+        if !url.hosts().is_empty() {
+            return Err(url.malformed("a unix socket has no host: the path follows a third slash"));
         }
-        let path = decoded(kind, path)?;
+        let path = url.decoded(url.path())?;
         if path.len() < 2 || path.contains('\0') {
-            return Err(fault("the url names no socket"));
+            return Err(url.malformed("the url names no socket"));
         }
         return Ok((Servers::Unix(PathBuf::from(path)), 0));
     }
-    let path = path.strip_prefix('/').unwrap_or(path);
-    match kind {
-        Kind::Single if hosts.contains(',') => Err(fault(
-            "a redis url names one server: write redis-sentinel:// for sentinels, redis-cluster:// for a cluster",
-        )),
-        Kind::Single | Kind::Unix => Ok((Servers::Single(read_address(kind, hosts)?), read_database(kind, path)?)),
+    let path = url.path().strip_prefix('/').unwrap_or_default();
+    let mut addresses = url.addresses(kind.port())?;
+    let (servers, database) = match kind {
         Kind::Sentinel => {
             let (service, database) = path.split_once('/').unwrap_or((path, ""));
-            let service = decoded(kind, service)?;
+            let service = url.decoded(service)?;
             if service.is_empty() {
-                return Err(fault("the url names no service, by which the sentinels know the primary"));
+                return Err(url.malformed("the url names no service, by which the sentinels know the primary"));
             }
-            let sentinels = read_addresses(kind, hosts)?;
-            let database = read_database(kind, database)?;
-            Ok((Servers::Sentinel { sentinels, service, login: Login::default() }, database))
+            (Servers::Sentinel { sentinels: addresses, service, login: Login::default() }, database)
         }
-        Kind::Cluster => Ok((Servers::Cluster(read_addresses(kind, hosts)?), read_database(kind, path)?)),
-    }
+        Kind::Cluster => (Servers::Cluster(addresses), path),
+        Kind::Single | Kind::Unix if addresses.len() == 1 => (Servers::Single(addresses.remove(0)), path),
+        Kind::Single | Kind::Unix => {
+            return Err(url.malformed(
+                "a redis url names one server: write redis-sentinel:// for sentinels, redis-cluster:// for a cluster",
+            ));
+        }
+    };
+    let database = read_database(database).map_err(|error| url.malformed(&error.to_string()))?;
+    Ok((servers, database))
 }
 
-fn read_addresses(kind: Kind, text: &str) -> Result<Vec<Address>> {
-    text.split(',').map(|one| read_address(kind, one)).collect()
-}
-
-fn read_database(kind: Kind, text: &str) -> Result<u16> {
+fn read_database(text: &str) -> Result<u16> {
     if text.is_empty() {
         return Ok(0);
     }
-    text.parse().map_err(|_| malformed(kind, "the database is a small number"))
+    text.parse().map_err(|_| invalid("the database is a small number"))
 }
 
-fn read_options(kind: Kind, query: &str, config: &mut RedisConfig) -> Result<()> {
-    let mut sentinel_login = (None, None);
-    let mut seen = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = decoded(kind, value)?;
-        if !RedisConfig::URL_OPTIONS.contains(&name) {
-            let known = RedisConfig::URL_OPTIONS.join(", ");
-            return Err(invalid(format!("unknown option {name:?} in the redis url: there are {known}")));
+fn read_options(kind: Kind, mut options: UrlOptions, config: &mut RedisConfig) -> Result<()> {
+    if let Some(database) = options.take("db") {
+        if kind != Kind::Unix {
+            return Err(invalid("option \"db\" is for unix sockets: write the database behind the last slash"));
         }
-        if seen.contains(&name) {
-            return Err(invalid(format!("option {name:?} is in the redis url twice: remove one")));
-        }
-        seen.push(name);
-        let of_kind = |wanted: Kind, what: &str| {
-            let error = || invalid(format!("option {name:?} is for {what}"));
-            (kind == wanted).then_some(()).ok_or_else(error)
-        };
-        match name {
-            "db" => {
-                of_kind(Kind::Unix, "unix sockets: write the database behind the last slash")?;
-                config.database = read_database(kind, &value)?;
-            }
-            "replicas" => {
-                let replicas = value.parse().map_err(|_| invalid("option \"replicas\" is how many must acknowledge"));
-                config.replicas = replicas?;
-            }
-            "sentinel-user" | "sentinel-password" => {
-                of_kind(Kind::Sentinel, "redis-sentinel://")?;
-                let part = if name == "sentinel-user" { &mut sentinel_login.0 } else { &mut sentinel_login.1 };
-                *part = Some(value);
-            }
-            _ => {
-                let Some(tls) = &mut config.tls else {
-                    return Err(invalid(format!("option {name:?} is for tls: write rediss:// for redis://")));
-                };
-                let file = match name {
-                    "ca-file" => &mut tls.ca,
-                    "cert-file" => &mut tls.cert,
-                    _ => &mut tls.key,
-                };
-                if value.is_empty() {
-                    return Err(invalid(format!("option {name:?} names no file")));
-                }
-                *file = Some(PathBuf::from(value));
-            }
-        }
+        config.database = read_database(&database)?;
     }
-    match sentinel_login {
+    if let Some(replicas) = options.take("replicas") {
+        let replicas = replicas.parse().map_err(|_| invalid("option \"replicas\" is how many must acknowledge"));
+        config.replicas = replicas?;
+    }
+    match (options.take("sentinel-user"), options.take("sentinel-password")) {
         (None, None) => Ok(()),
+        _ if kind != Kind::Sentinel => {
+            Err(invalid("options \"sentinel-user\" and \"sentinel-password\" are for redis-sentinel://"))
+        }
         (Some(_), None) => Err(invalid("option \"sentinel-user\" needs \"sentinel-password\"")),
         (user, Some(password)) => {
             config.set_sentinel_login(Login::new(&user.unwrap_or_default(), &password));
@@ -191,16 +161,7 @@ fn read_options(kind: Kind, query: &str, config: &mut RedisConfig) -> Result<()>
     }
 }
 
-fn decoded(kind: Kind, text: &str) -> Result<String> {
-    let malformed = || malformed(kind, "the redis url is malformed: what is percent-encoded in it is not utf-8");
-    percent_decode_str(text).decode_utf8().map(String::from).map_err(|_| malformed())
-}
-
-fn malformed(kind: Kind, what: &str) -> Error {
-    invalid(format!("{what}; the form is {}", kind.form()))
-}
-
-fn invalid(what: impl Into<String>) -> Error {
+fn invalid(what: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, what)
 }
 
@@ -273,42 +234,50 @@ mod tests {
     }
 
     #[test]
+    fn every_scheme_is_of_a_kind() {
+        let count =
+            |wanted| SCHEMES.iter().filter(|scheme| kind_of(scheme).map(|found| found.0) == Some(wanted)).count();
+        assert_eq!([Kind::Single, Kind::Unix, Kind::Sentinel, Kind::Cluster].map(count), [4, 3, 4, 4]);
+        assert_eq!(SCHEMES.iter().filter(|scheme| kind_of(scheme).is_some_and(|found| found.1)).count(), 6);
+    }
+
+    #[test]
     fn what_cannot_be_used_says_why_and_keeps_the_password() {
         for (url, why) in [
-            ("localhost", "has a scheme"),
+            ("localhost", "does not start with a scheme"),
             ("http://u:secret@h", "\"http\" is not a scheme of redis"),
             ("unixs:///r", "is not a scheme of redis"),
             ("rediss+unix:///r", "is not a scheme of redis"),
             ("redis-mirror://h", "is not a scheme of redis"),
-            ("redis://", "names a host; the form is redis://["),
-            ("redis://:secret@", "names a host"),
-            ("redis://u:secret@:77", "names a host"),
+            ("redis://", "host is missing; the form is redis://["),
+            ("redis://:secret@", "host is missing"),
+            ("redis://u:secret@:77", "host is missing"),
             ("redis://u:secret@h:port", "a port is a number"),
-            ("redis://secret@h", "user:password, or :password"),
+            ("redis://secret@h", "is user:password; the form"),
             ("redis://u:%FFsecret@h", "malformed"),
             ("redis://u:secret@h/notadb", "small number"),
             ("redis://u:secret@h/-1", "small number"),
             ("redis://u:secret@h/0/1", "small number"),
-            ("redis://u:secret@h#x", "no fragment"),
+            ("redis://u:secret@h#x", "has a fragment"),
             ("redis://u:secret@a:1,b:2", "names one server: write redis-sentinel://"),
-            ("redis://u:secret@h?tls=1", "unknown option \"tls\" in the redis url: there are ca-file, cert-file,"),
+            ("redis://u:secret@h?tls=1", "unknown option \"tls\" in the url: there are ca-file, cert-file,"),
             ("redis://u:secret@h?db=1", "\"db\" is for unix sockets"),
-            ("redis://u:secret@h?ca-file=x", "\"ca-file\" is for tls"),
+            ("redis://u:secret@h?ca-file=x", "are for tls: write rediss://"),
             ("rediss://u:secret@h?ca-file=", "\"ca-file\" names no file"),
             ("rediss://u:secret@h?key-file=x", "cert-file and key-file belong together"),
             ("redis://u:secret@h?replicas=many", "how many must acknowledge"),
-            ("redis://u:secret@h?replicas=1&replicas=1", "\"replicas\" is in the redis url twice"),
-            ("redis://h?sentinel-password=secret", "is for redis-sentinel://"),
+            ("redis://u:secret@h?replicas=1&replicas=1", "\"replicas\" is in the url twice"),
+            ("redis://h?sentinel-password=secret", "are for redis-sentinel://"),
             ("redis+unix://u:secret@", "names no socket"),
             ("redis+unix://u:secret@h/run/r.sock", "follows a third slash"),
             ("redis+unix:///r?db=x", "small number"),
             ("redis-sentinel://u:secret@h", "names no service"),
-            ("redis-sentinel://u:secret@/s", "names a host"),
-            ("redis-sentinel://u:secret@a,,b/s", "names a host"),
+            ("redis-sentinel://u:secret@/s", "host is missing"),
+            ("redis-sentinel://u:secret@a,,b/s", "host is missing"),
             ("redis-sentinel://u:secret@h/s/x", "small number"),
             ("redis-sentinel://h/s?sentinel-user=secret", "needs \"sentinel-password\""),
             ("redis-cluster://u:secret@h/1", "a redis cluster has only database 0"),
-            ("redis-cluster://u:secret@", "names a host"),
+            ("redis-cluster://u:secret@", "host is missing"),
         ] {
             let error = read(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{url}: {error}");

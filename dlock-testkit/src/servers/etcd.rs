@@ -100,7 +100,7 @@ impl Etcd {
     /// When it does not serve.
     #[cfg(feature = "etcd")]
     pub async fn operator(&self) -> etcd_client::Client {
-        let connected = operator::connect(&self.operator_url(), &[self.node.addr().to_string()]).await;
+        let connected = operator::connect(&self.operator_url()).await;
         connected.expect("a server that has been started serves its operator")
     }
 
@@ -146,7 +146,7 @@ impl EtcdBuilder {
     #[must_use]
     pub fn with_login(mut self, user: &str, password: &str, prefix: &str) -> Self {
         self.login = Some(Login::new(user, password, prefix));
-        self
+        self.with_args(login::CHEAP)
     }
 
     /// Keeps the data on a disk of so many bytes; etcd writes its log in pieces of 64 MB, two at a

@@ -1,16 +1,20 @@
 //! etcd.
 
 mod alone;
-mod cluster;
+mod fleet;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dlock_core::{Connect, Error, ErrorKind, LockName, Namespace, Result};
 use dlock_etcd::EtcdConfig;
-use etcd_client::{Client, DeleteOptions, GetOptions};
+use etcd_client::{Client, DeleteOptions, Error as EtcdError, GetOptions, KeyValue};
 
+pub use self::fleet::EtcdTopology;
+use self::fleet::Fleet;
 use super::relayed::relayed;
 use super::wait_for;
 use crate::servers::{self, Etcd, Skip, operator};
@@ -23,17 +27,21 @@ const DEFAULT_PORT: u16 = 2379;
 pub struct EtcdSubject {
     url: String,
     config: EtcdConfig,
-    /// Whether cases may have servers of their own instead.
-    starts_others: bool,
+    /// What servers of their own cases may have instead.
+    topology: Option<EtcdTopology>,
+    /// Those at the URL, where they are to end with the subject.
+    #[expect(dead_code, reason = "servers end when they are dropped")]
+    fleet: Option<Arc<Fleet>>,
 }
 
 impl EtcdSubject {
-    /// The cluster at `etcd://[user:password@]host[:port][,host[:port]…]`.
+    /// The cluster at the URL, of any form that [`EtcdConfig::from_url`] takes. The operator, who
+    /// counts entries and damages them, has the login of the URL.
     ///
     /// # Errors
     /// As [`EtcdConfig::from_url`].
     pub fn from_url(url: &str) -> Result<Self> {
-        Ok(Self { url: url.to_owned(), config: EtcdConfig::from_url(url)?, starts_others: false })
+        Ok(Self { url: url.to_owned(), config: EtcdConfig::from_url(url)?, topology: None, fleet: None })
     }
 
     /// The server that the tests of a process share, see [`servers::etcd`]; and servers for cases
@@ -48,12 +56,27 @@ impl EtcdSubject {
     pub fn shared() -> std::result::Result<Self, Skip> {
         let server = wait_for(servers::etcd())?;
         let subject = Self::from_url(server.url()).expect("the test server's url is good");
-        Ok(Self { starts_others: Etcd::installed().is_ok(), ..subject })
+        Ok(Self { topology: Etcd::installed().is_ok().then_some(EtcdTopology::Single), ..subject })
+    }
+
+    /// Servers that are started now and end with the last clone of this; and others alike for cases
+    /// that need their own. It blocks, and must not be called on a runtime.
+    ///
+    /// # Errors
+    /// A [`Skip`] when they cannot be started here.
+    ///
+    /// # Panics
+    /// When they do not start, and when they cannot though `DLOCK_REQUIRE` names what is missing.
+    pub fn start(topology: EtcdTopology) -> std::result::Result<Self, Skip> {
+        topology.installed()?;
+        let fleet = wait_for(Fleet::start(topology, None));
+        let subject = Self::from_url(&fleet.url()).expect("a test server's url is good");
+        Ok(Self { topology: Some(topology), fleet: Some(Arc::new(fleet)), ..subject })
     }
 
     /// For the operator's hand.
-    async fn connection(&self) -> std::result::Result<Client, etcd_client::Error> {
-        operator::connect(&self.url, self.config.endpoints()).await
+    async fn connection(&self) -> Result<Client> {
+        operator::connect(&self.url).await
     }
 }
 
@@ -72,8 +95,7 @@ impl Subject for EtcdSubject {
     }
 
     fn alone(&self, trouble: Trouble) -> Option<Starting> {
-        relayed(&self.url, DEFAULT_PORT, trouble, Self::from_url)
-            .or_else(|| if self.starts_others { alone::alone(trouble) } else { None })
+        relayed(&self.url, DEFAULT_PORT, trouble, Self::from_url).or_else(|| alone::alone(self.topology?, trouble))
     }
 
     fn ttl(&self) -> Duration {
@@ -87,8 +109,19 @@ impl Subject for EtcdSubject {
     }
 
     async fn wipe(&self, prefix: &str) -> Result<()> {
-        let mut etcd = self.connection().await.map_err(error)?;
+        let mut etcd = self.connection().await?;
+        let all = GetOptions::new().with_prefix().with_keys_only();
+        let kept = etcd.get(prefix, Some(all)).await.map_err(error)?;
         etcd.delete(prefix, Some(DeleteOptions::new().with_prefix())).await.map_err(error)?;
+        // What clients leave that die without a word: nobody else ends it before its time.
+        let leases: BTreeSet<i64> = kept.kvs().iter().map(KeyValue::lease).filter(|lease| *lease != 0).collect();
+        for lease in leases {
+            match etcd.lease_revoke(lease).await {
+                Ok(_) => {}
+                Err(EtcdError::GRpcStatus(status)) if status.message().contains("lease not found") => {}
+                Err(failed) => return Err(error(failed)),
+            }
+        }
         Ok(())
     }
 }
@@ -124,6 +157,6 @@ impl fmt::Debug for EtcdSubject {
     }
 }
 
-fn error(error: etcd_client::Error) -> Error {
+fn error(error: EtcdError) -> Error {
     Error::new(ErrorKind::Unavailable, error.to_string())
 }

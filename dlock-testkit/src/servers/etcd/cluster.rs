@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::EtcdVersion;
 use super::ask::ask;
 use super::entrance::Entrance;
-use super::login::Login;
+use super::login::{CHEAP, Login};
 use super::member::{Member, Place};
 #[cfg(feature = "etcd")]
 use super::operator;
@@ -73,8 +73,7 @@ impl EtcdCluster {
     /// When they do not serve.
     #[cfg(feature = "etcd")]
     pub async fn operator(&self) -> etcd_client::Client {
-        let addrs: Vec<String> = self.addrs().iter().map(SocketAddr::to_string).collect();
-        let connected = operator::connect(&self.operator_url(), &addrs).await;
+        let connected = operator::connect(&self.operator_url()).await;
         connected.expect("members that have been started serve their operator")
     }
 
@@ -146,7 +145,7 @@ impl EtcdClusterBuilder {
     #[must_use]
     pub fn with_login(mut self, user: &str, password: &str, prefix: &str) -> Self {
         self.login = Some(Login::new(user, password, prefix));
-        self
+        self.with_args(CHEAP)
     }
 
     /// More arguments for each member, such as `["--election-timeout", "2000"]`.

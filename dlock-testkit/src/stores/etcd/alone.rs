@@ -1,59 +1,47 @@
-//! An etcd server of a case's own.
+//! etcd servers of a case's own.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, ConnectOptions, Error as EtcdError, Permission};
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, Error as EtcdError};
 
-use super::{EtcdSubject, cluster};
-use crate::servers::Etcd;
+use super::EtcdSubject;
+use super::fleet::{EtcdTopology, Fleet, PASSWORD, USER};
 use crate::{Deployment, Refusal, Starting, Subject, Trouble};
 
-/// The user of the clients, and the role that lets it use all keys.
-const USER: &str = "locks";
-const PASSWORD: &str = "first";
 const OTHER_PASSWORD: &str = "second";
-const ROOT: &str = "root";
+/// A number that no member has: who is full does not matter, the cluster takes no writes.
+const SOMEBODY: u64 = 1;
 
 struct EtcdAlone {
-    server: Etcd,
+    fleet: Fleet,
     subject: Arc<EtcdSubject>,
     /// Connected before the trouble, with all rights.
     operator: Client,
     trouble: Trouble,
+    /// The members that are down or stopped.
+    victims: Mutex<Vec<usize>>,
 }
 
-/// A server, or members, on which there can be this trouble.
-pub(super) fn alone(trouble: Trouble) -> Option<Starting> {
-    match trouble {
-        Trouble::Restart | Trouble::EndedSessions => {}
-        Trouble::Refusal(Refusal::Login | Refusal::Permission | Refusal::Full) => {}
-        other => return cluster::alone(other),
-    }
-    Some(Box::pin(async move {
-        let server = Etcd::start().await;
-        let logs_in = matches!(trouble, Trouble::Refusal(Refusal::Login | Refusal::Permission));
-        let operator = if logs_in { log_in(&server).await } else { Client::connect([server.endpoint()], None).await };
-        let operator = operator.expect("a server that has just been started obeys");
-        let login = if logs_in { format!("{USER}:{PASSWORD}@") } else { String::new() };
-        let subject = EtcdSubject::from_url(&format!("etcd://{login}{}", server.addr()));
-        let subject = Arc::new(subject.expect("a test server's url is good"));
-        Box::new(EtcdAlone { server, subject, operator, trouble }) as Box<dyn Deployment>
-    }))
+/// Servers on which there can be this trouble, if there can be on such.
+pub(super) fn alone(topology: EtcdTopology, trouble: Trouble) -> Option<Starting> {
+    let is_offered = match trouble {
+        Trouble::Restart | Trouble::EndedSessions => true,
+        Trouble::Refusal(refusal) => matches!(refusal, Refusal::Login | Refusal::Permission | Refusal::Full),
+        Trouble::LeaderKilled | Trouble::LeaderStopped | Trouble::MinorityDown | Trouble::MajorityDown => {
+            topology == EtcdTopology::Members
+        }
+        _ => false,
+    };
+    is_offered.then(|| Box::pin(start(topology, trouble)) as Starting)
 }
 
-/// Makes the server ask for logins, and answers a connection of its root user.
-async fn log_in(server: &Etcd) -> Result<Client, EtcdError> {
-    let mut etcd = Client::connect([server.endpoint()], None).await?;
-    etcd.role_add(USER).await?;
-    etcd.role_grant_permission(USER, Permission::read_write("").with_all_keys()).await?;
-    etcd.user_add(USER, PASSWORD, None).await?;
-    etcd.user_grant_role(USER, USER).await?;
-    etcd.user_add(ROOT, ROOT, None).await?;
-    etcd.user_grant_role(ROOT, ROOT).await?;
-    etcd.auth_enable().await?;
-    Client::connect([server.endpoint()], Some(ConnectOptions::new().with_user(ROOT, ROOT))).await
+async fn start(topology: EtcdTopology, trouble: Trouble) -> Box<dyn Deployment> {
+    let fleet = Fleet::start(topology, Some(trouble)).await;
+    let subject = Arc::new(EtcdSubject::from_url(&fleet.url()).expect("a test server's url is good"));
+    let operator = fleet.operator().await;
+    Box::new(EtcdAlone { fleet, subject, operator, trouble, victims: Mutex::default() })
 }
 
 impl EtcdAlone {
@@ -65,13 +53,11 @@ impl EtcdAlone {
         Ok(())
     }
 
-    /// As the server does when its database has reached its quota.
+    /// As a member does when its database has reached its quota.
     async fn set_full(&self, action: AlarmAction) -> Result<(), EtcdError> {
-        let mut etcd = self.operator.clone();
-        let member = etcd.status().await?.header().map_or(0, |header| header.member_id());
         let mut options = AlarmOptions::new();
-        options.with_member(member);
-        etcd.alarm(action, AlarmType::Nospace, Some(options)).await.map(|_| ())
+        options.with_member(SOMEBODY);
+        self.operator.clone().alarm(action, AlarmType::Nospace, Some(options)).await.map(|_| ())
     }
 
     async fn change(&self, begins: bool) -> Result<(), EtcdError> {
@@ -94,6 +80,42 @@ impl EtcdAlone {
         }
         Ok(())
     }
+
+    async fn take_members(&self) {
+        let members = self.fleet.members();
+        let leader = members.wait_for_leader(None).await;
+        let other = (leader + 1) % members.count();
+        let victims = match self.trouble {
+            Trouble::MinorityDown => vec![other],
+            Trouble::MajorityDown => vec![leader, other],
+            _ => vec![leader],
+        };
+        for victim in &victims {
+            let node = members.node(*victim);
+            if self.trouble == Trouble::LeaderStopped { node.stop() } else { node.kill() }
+        }
+        *self.victims() = victims;
+    }
+
+    async fn give_members_back(&self) {
+        let members = self.fleet.members();
+        let victims = std::mem::take(&mut *self.victims());
+        match (self.trouble, &victims[..]) {
+            (Trouble::LeaderStopped, [stopped]) => members.node(*stopped).resume(),
+            // One cannot serve without the other.
+            (Trouble::MajorityDown, _) => members.restart_all().await,
+            (_, victims) => {
+                for victim in victims {
+                    members.restart(*victim).await;
+                }
+            }
+        }
+        members.wait_for_leader(None).await;
+    }
+
+    fn victims(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.victims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
@@ -104,15 +126,21 @@ impl Deployment for EtcdAlone {
 
     async fn begin(&self) {
         match self.trouble {
-            Trouble::Restart => self.server.kill(),
-            _ => self.change(true).await.expect("the server obeys its operator"),
+            Trouble::Restart => self.fleet.kill(),
+            Trouble::EndedSessions | Trouble::Refusal(_) => {
+                self.change(true).await.expect("the server obeys its operator");
+            }
+            _ => self.take_members().await,
         }
     }
 
     async fn end(&self) {
         match self.trouble {
-            Trouble::Restart => self.server.restart().await,
-            _ => self.change(false).await.expect("the server obeys its operator"),
+            Trouble::Restart => self.fleet.restart().await,
+            Trouble::EndedSessions | Trouble::Refusal(_) => {
+                self.change(false).await.expect("the server obeys its operator");
+            }
+            _ => self.give_members_back().await,
         }
     }
 
@@ -124,9 +152,6 @@ impl Deployment for EtcdAlone {
 
 impl fmt::Debug for EtcdAlone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EtcdAlone")
-            .field("server", &self.server)
-            .field("trouble", &self.trouble)
-            .finish_non_exhaustive()
+        f.debug_struct("EtcdAlone").field("fleet", &self.fleet).field("trouble", &self.trouble).finish_non_exhaustive()
     }
 }

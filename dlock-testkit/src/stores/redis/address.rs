@@ -61,7 +61,8 @@ impl Address {
         let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (is_tls, is_socket) = (scheme.starts_with("rediss") || scheme == "valkeys", scheme.ends_with("unix"));
+        let (is_tls, is_socket) =
+            (["rediss", "valkeys"].iter().any(|tls| scheme.starts_with(tls)), scheme.ends_with("unix"));
         let mut parts = path.trim_start_matches('/').split('/').filter(|part| !part.is_empty() && !is_socket);
         let (service, port) = match scheme.rsplit_once('-') {
             Some((_, "sentinel")) => (Service::Sentinel(decoded(parts.next()?)?), SENTINEL_PORT),
@@ -214,6 +215,9 @@ mod tests {
             ),
             ("unix:///s", Service::Server, vec![Place::Socket("/s".into())], false, 0),
             ("rediss-sentinel://:p@a,b:1/my%20service/4", sentinel, vec![host("a", 26379), host("b", 1)], true, 4),
+            ("valkeys-sentinel://a/s", Service::Sentinel("s".to_owned()), vec![host("a", 26379)], true, 0),
+            ("valkey-cluster://a", Service::Cluster, vec![host("a", 6379)], false, 0),
+            ("valkey+unix:///s", Service::Server, vec![Place::Socket("/s".into())], false, 0),
             ("redis-cluster://a:1,[::1]", Service::Cluster, vec![host("a", 1), host("::1", 6379)], false, 0),
         ] {
             let address = Address::read(url).unwrap();

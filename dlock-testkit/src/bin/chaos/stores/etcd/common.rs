@@ -173,23 +173,20 @@ async fn revoke_role(mut etcd: Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes a fault of servers, and sees that whoever has the rights of a worker is served after it.
+/// Makes a fault of servers, and sees that a worker is served after it.
 #[cfg(test)]
 pub(super) async fn inflict(target: &dyn dlock_testkit::chaos::Target, kind: Kind) {
-    let (namespace, name) = (KEYS.parse().unwrap(), "a".parse::<dlock_core::LockName>().unwrap());
-    let locks = async || {
-        let worker = stores::open(&target.address(&target.servers())).unwrap();
-        dlock_testkit::chaos::connect(|| worker.client(), &namespace).await.unwrap()
-    };
-    let fault = Aimed { kind, choice: 0x1234_5678_9abc_def0, namespace: namespace.clone(), name: name.clone() };
+    let (namespace, name): (Namespace, dlock_core::LockName) = (KEYS.parse().unwrap(), "a".parse().unwrap());
+    let fault = Aimed { kind, choice: 0x1234_5678_9abc_def0, namespace, name };
     let whom = target.begin(&fault).await;
     assert!(!whom.is_empty());
     if kind.aim != Aim::ServersOnce {
         target.end(&fault).await;
     }
-    let locks = locks().await;
-    let held = crate::stores::patience::until(async || locks.lock(name.clone())?.acquire().await).await;
-    held.release().await.unwrap();
+    let worker = stores::open(&target.address(&target.servers())).unwrap();
+    let locks = dlock_testkit::chaos::connect(|| worker.client(), &fault.namespace).await.unwrap();
+    let acquire = async || locks.lock(fault.name.clone())?.acquire().await;
+    crate::stores::patience::until(acquire).await.release().await.unwrap();
     locks.close().await.unwrap();
     eprintln!("{}: {whom}", kind.name);
 }
