@@ -62,7 +62,8 @@ impl Rpc {
         clock: Clock,
         timeout: Duration,
     ) -> Result<Self> {
-        let members = Members::new(addresses, options, timeout.min(Duration::from_secs(2)));
+        let share = share(timeout, addresses.len());
+        let members = Members::new(addresses, options, share.min(Duration::from_secs(2)));
         let cluster = Cluster::new(find_cluster(&members, &prefix, timeout).await?);
         Ok(Self { clock, timeout, way: Arc::new(Way { members, cluster, prefix }) })
     }
@@ -136,9 +137,7 @@ impl Rpc {
     /// For requests that are made to one member after another until then.
     pub(crate) fn patience(&self, until: Deadline) -> Patience {
         let left = until.saturating_duration_since(Deadline::now());
-        // With others there, a member that hangs takes half of the time; they share the rest.
-        let share = if self.way.members.count() > 1 { left.min(self.timeout) / 2 } else { left };
-        Patience { until, share, tried: 0, logins: 0 }
+        Patience { until, share: share(left.min(self.timeout), self.way.members.count()), tried: 0, logins: 0 }
     }
 
     /// Compares the cluster of an answer with the one that the request was made for; see
@@ -209,6 +208,11 @@ impl Rpc {
         })
         .await
     }
+}
+
+/// What one of so many members may take of the time: one that hangs leaves half of it to the others.
+fn share(time: Duration, members: usize) -> Duration {
+    if members > 1 { time / 2 } else { time }
 }
 
 impl std::fmt::Debug for Rpc {
