@@ -1,19 +1,23 @@
 //! Requests to etcd, each with a deadline of its own, made to the member that is present.
 
+mod answer;
 mod opening;
+mod patience;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock_core::{Clock, Error, ErrorKind, Landed, Result, Token};
-use etcd_client::{Client, ConnectOptions, GetOptions, GetResponse, Txn, TxnOpResponse, TxnResponse};
+use dlock_core::{Clock, Landed, Result};
+use etcd_client::{Client, ConnectOptions, GetOptions, GetResponse, Txn};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant as Deadline;
 
+pub(crate) use self::answer::{Answer, token};
 use self::opening::find_cluster;
+use self::patience::Patience;
 use crate::cluster::{Answered, Cluster};
 use crate::dial::dial;
 use crate::error::{Effect, Failure, Remedy};
@@ -44,26 +48,6 @@ struct Way {
     prefix: String,
 }
 
-/// What is left to a request that is made to one member after another.
-#[derive(Debug)]
-pub(crate) struct Patience {
-    until: Deadline,
-    /// What one member may take.
-    share: Duration,
-    tried: usize,
-    logins: usize,
-}
-
-/// The answer to a transaction.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) succeeded: bool,
-    /// The store's revision after the transaction.
-    pub(crate) revision: i64,
-    pub(crate) cluster: u64,
-    pub(crate) results: Vec<TxnOpResponse>,
-}
-
 impl Rpc {
     /// Asks all members for what begins with `prefix`: that proves that one at least is there, is
     /// etcd, has a leader, and lets the keys be read. `options` has the login and TLS.
@@ -78,7 +62,8 @@ impl Rpc {
         clock: Clock,
         timeout: Duration,
     ) -> Result<Self> {
-        let members = Members::new(addresses, options, timeout.min(Duration::from_secs(2)));
+        let share = share(timeout, addresses.len());
+        let members = Members::new(addresses, options, share.min(Duration::from_secs(2)));
         let cluster = Cluster::new(find_cluster(&members, &prefix, timeout).await?);
         Ok(Self { clock, timeout, way: Arc::new(Way { members, cluster, prefix }) })
     }
@@ -152,9 +137,7 @@ impl Rpc {
     /// For requests that are made to one member after another until then.
     pub(crate) fn patience(&self, until: Deadline) -> Patience {
         let left = until.saturating_duration_since(Deadline::now());
-        // With others there, a member that hangs takes half of the time; they share the rest.
-        let share = if self.way.members.count() > 1 { left.min(self.timeout) / 2 } else { left };
-        Patience { until, share, tried: 0, logins: 0 }
+        Patience { until, share: share(left.min(self.timeout), self.way.members.count()), tried: 0, logins: 0 }
     }
 
     /// Compares the cluster of an answer with the one that the request was made for; see
@@ -227,70 +210,9 @@ impl Rpc {
     }
 }
 
-impl Patience {
-    /// When the next member must have answered.
-    pub(crate) fn next(&self) -> Deadline {
-        self.until.min(Deadline::now() + self.share)
-    }
-
-    /// Makes the request to that member.
-    pub(crate) async fn ask<T, F>(
-        &self,
-        member: &Present,
-        effect: Effect,
-        request: impl FnOnce(Client) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, etcd_client::Error>>,
-    {
-        let until = self.next();
-        let given = until.saturating_duration_since(Deadline::now());
-        let client = match tokio::time::timeout_at(until, member.client()).await {
-            Ok(client) => client.map_err(|error| Failure::of(error, Effect::Read))?,
-            Err(_) => return Err(Failure::silence(Effect::Read, given)),
-        };
-        match tokio::time::timeout_at(until, request(client)).await {
-            Ok(answer) => answer.map_err(|error| Failure::of(error, effect)),
-            Err(_) => Err(Failure::silence(effect, given)),
-        }
-    }
-}
-
-impl Answer {
-    pub(crate) fn read(answer: TxnResponse, effect: Effect) -> Result<Self> {
-        let header = answer.header().ok_or_else(|| {
-            Error::new(ErrorKind::Protocol, "etcd sent an answer without a header").with_landed(effect.doubt())
-        })?;
-        Ok(Self {
-            succeeded: answer.succeeded(),
-            revision: header.revision(),
-            cluster: header.cluster_id(),
-            results: answer.op_responses(),
-        })
-    }
-
-    /// The result of the range at `index` of the operations that were executed.
-    pub(crate) fn range(&self, index: usize) -> Result<&GetResponse> {
-        match self.results.get(index) {
-            Some(TxnOpResponse::Get(range)) => Ok(range),
-            _ => Err(Error::new(ErrorKind::Protocol, "etcd answered a transaction with other operations")),
-        }
-    }
-
-    /// How many keys the transaction deleted.
-    pub(crate) fn deleted(&self) -> i64 {
-        let deleted = |result: &TxnOpResponse| match result {
-            TxnOpResponse::Delete(deleted) => deleted.deleted(),
-            _ => 0,
-        };
-        self.results.iter().map(deleted).sum()
-    }
-}
-
-/// The token of a claim: when its key was created, in the history that the cluster's id names (a
-/// cluster restored from a snapshot has a new id).
-pub(crate) fn token(cluster: u64, create_revision: i64) -> Token {
-    Token { epoch: cluster, value: u64::try_from(create_revision).unwrap_or(0) }
+/// What one of so many members may take of the time: one that hangs leaves half of it to the others.
+fn share(time: Duration, members: usize) -> Duration {
+    if members > 1 { time / 2 } else { time }
 }
 
 impl std::fmt::Debug for Rpc {

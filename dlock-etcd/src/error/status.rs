@@ -167,6 +167,8 @@ fn tls(code: i32, text: &str) -> Option<Verdict> {
         )
     } else if has("InvalidContentType") || has("corrupt message") {
         (ErrorKind::Protocol, "the peer does not speak tls: use etcd:// or the server's tls port")
+    } else if has("HTTP/2 was not negotiated") {
+        (ErrorKind::Protocol, "the peer speaks tls, but not etcd's protocol: is it another server?")
     } else {
         return None;
     };

@@ -1,3 +1,4 @@
+use dlock_core::ErrorKind;
 use dlock_testkit::proxy::Proxy;
 use dlock_testkit::servers::Etcd;
 use etcd_client::LeaseGrantOptions;
