@@ -167,6 +167,12 @@ impl Worker {
         self.signal(Signal::CONT);
     }
 
+    /// Orders its client to be closed, and waits until it is: nothing of it stays at the service.
+    pub async fn close(mut self) {
+        self.order("close");
+        assert_eq!(self.answer().await, "closed");
+    }
+
     /// Kills the process (SIGKILL), and waits for its end.
     pub fn kill(mut self) {
         self.end();
@@ -236,6 +242,11 @@ pub(crate) fn serve(subject: &dyn Subject, flaw: Arc<dyn Flaw>) -> Result<()> {
                     },
                     None => say("nothing held"),
                 },
+                ("close", _) => {
+                    locks.close().await?;
+                    say("closed");
+                    return Ok(());
+                }
                 _ => say("what?"),
             }
         }

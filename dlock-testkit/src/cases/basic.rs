@@ -131,6 +131,8 @@ async fn a_second_release_never_frees_the_successor(lab: Arc<Lab>) {
     two.keep(&second).await;
     two.release(&second).await;
     lab.until_empty().await;
+    one.close().await;
+    two.close().await;
 }
 
 async fn exclusion_holds_between_processes(lab: Arc<Lab>) {
@@ -152,6 +154,8 @@ async fn exclusion_holds_between_processes(lab: Arc<Lab>) {
     assert!(first < second && second < third, "{first}, {second}, {third}");
     assert_eq!(elsewhere.release().await, "released");
     lab.until_empty().await;
+    there.close().await;
+    elsewhere.close().await;
 }
 
 async fn a_lock_works_after_a_failed_try(lab: Arc<Lab>) {

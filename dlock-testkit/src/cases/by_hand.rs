@@ -36,6 +36,11 @@ impl<'a> ByHand<'a> {
         Self { lab, backend: lab.backend().await }
     }
 
+    /// Closes the client: nothing of it stays at the service.
+    pub(super) async fn close(self) {
+        self.backend.close().await.expect("a client can be closed");
+    }
+
     /// Registers the claim, and keeps it alive until it is held.
     pub(super) async fn hold(&self, claim: &Claim) -> Grant {
         if let Requested::Held(grant, _) = self.backend.request(claim, Queue::Yes).await.expect("it is registered") {

@@ -29,6 +29,7 @@ async fn releasing_what_is_not_held_is_reported(lab: Arc<Lab>) {
     one.release_again(&never).await;
     one.release(&held).await;
     one.release_again(&held).await;
+    one.close().await;
 
     let locks = lab.lasting_client().await;
     let guard = locks.lock("a").unwrap().acquire().await.unwrap();
@@ -95,6 +96,8 @@ async fn a_release_after_expiry_never_frees_the_successor(lab: Arc<Lab>) {
     assert_eq!(two.keep(&second).await.map(|grant| grant.token), Some(granted.token));
     two.release(&second).await;
     lab.until_empty().await;
+    one.close().await;
+    two.close().await;
 }
 
 async fn a_release_after_a_break_never_frees_the_successor(lab: Arc<Lab>) {

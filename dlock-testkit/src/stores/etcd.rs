@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use dlock_core::{Connect, Error, ErrorKind, LockName, Namespace, Result};
 use dlock_etcd::EtcdConfig;
 use etcd_client::{Client, DeleteOptions, Error as EtcdError, GetOptions, KeyValue};
+use tokio::time::{Instant, sleep};
 
 pub use self::fleet::EtcdTopology;
 use self::fleet::Fleet;
@@ -21,6 +22,8 @@ use crate::servers::{self, Etcd, Skip, operator};
 use crate::{Starting, Subject, Tamper, Trouble};
 
 const DEFAULT_PORT: u16 = 2379;
+/// How long members may take until they have a leader that obeys.
+const AGREEMENT: Duration = Duration::from_secs(60);
 
 /// An etcd cluster, by its URL.
 #[derive(Clone)]
@@ -78,6 +81,26 @@ impl EtcdSubject {
     async fn connection(&self) -> Result<Client> {
         operator::connect(&self.url).await
     }
+
+    /// Repeats an order until it is obeyed: members may just be changing their leader. One that was not
+    /// answered may have been obeyed before.
+    async fn tell<T, F>(&self, order: impl Fn(Client) -> F) -> T
+    where
+        F: Future<Output = std::result::Result<T, EtcdError>>,
+    {
+        let deadline = Instant::now() + AGREEMENT;
+        loop {
+            let obeyed = match self.connection().await {
+                Ok(etcd) => order(etcd).await.map_err(error),
+                Err(error) => Err(error),
+            };
+            match obeyed {
+                Ok(answer) => return answer,
+                Err(error) if Instant::now() >= deadline => panic!("etcd does not obey its operator: {error}"),
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -129,26 +152,38 @@ impl Subject for EtcdSubject {
 #[async_trait]
 impl Tamper for EtcdSubject {
     async fn delete(&self, namespace: &Namespace, name: &LockName) {
-        let all = DeleteOptions::new().with_prefix();
-        let mut etcd = self.connection().await.expect("the server is there");
-        etcd.delete(format!("{namespace}/{name}//"), Some(all)).await.expect("the server obeys");
+        let under = format!("{namespace}/{name}//");
+        let all = || Some(DeleteOptions::new().with_prefix());
+        self.tell(|mut etcd| {
+            let under = under.clone();
+            async move { etcd.delete(under, all()).await }
+        })
+        .await;
     }
 
     async fn damage(&self, namespace: &Namespace, name: &LockName) {
         let under = format!("{namespace}/{name}//");
-        let mut etcd = self.connection().await.expect("the server is there");
-        let one = GetOptions::new().with_prefix().with_limit(1);
-        let found = etcd.get(under.clone(), Some(one)).await.expect("the server obeys");
-        let key = found.kvs().first().map_or_else(|| format!("{under}garbage").into_bytes(), |kv| kv.key().to_vec());
-        etcd.put(key, "garbage", None).await.expect("the server obeys");
+        self.tell(|etcd| overwrite_one(etcd, under.clone())).await;
     }
 
     async fn entries(&self, namespace: &Namespace) -> usize {
-        let count = GetOptions::new().with_prefix().with_count_only();
-        let mut etcd = self.connection().await.expect("the server is there");
-        let found = etcd.get(format!("{namespace}/"), Some(count)).await.expect("the server obeys");
-        usize::try_from(found.count()).expect("a count is not negative")
+        let all = format!("{namespace}/");
+        let count = || Some(GetOptions::new().with_prefix().with_count_only());
+        let found = self.tell(|mut etcd| {
+            let all = all.clone();
+            async move { etcd.get(all, count()).await }
+        });
+        usize::try_from(found.await.count()).expect("a count is not negative")
     }
+}
+
+/// Puts garbage in the place of the first key that begins so, or beside where such keys would be.
+async fn overwrite_one(mut etcd: Client, under: String) -> std::result::Result<(), EtcdError> {
+    let one = GetOptions::new().with_prefix().with_limit(1);
+    let found = etcd.get(under.clone(), Some(one)).await?;
+    let key = found.kvs().first().map_or_else(|| format!("{under}garbage").into_bytes(), |kv| kv.key().to_vec());
+    etcd.put(key, "garbage", None).await?;
+    Ok(())
 }
 
 impl fmt::Debug for EtcdSubject {
