@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Error as EtcdError};
 use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
 
 /// Not more often than a server allows by default (`--grpc-keepalive-min-time`, 5 s), and only while
 /// a stream is open, as it demands.
@@ -27,6 +28,7 @@ struct Member {
     /// Replaced when the member fails: a connection that nothing comes from any more would be kept
     /// for as long as nobody notices.
     client: Mutex<Arc<OnceCell<Client>>>,
+    heard: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The member to ask, while its generation lasts.
@@ -36,6 +38,7 @@ pub(crate) struct Present {
     pub(crate) address: String,
     client: Arc<OnceCell<Client>>,
     options: ConnectOptions,
+    heard: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Members {
@@ -50,7 +53,10 @@ impl Members {
             .with_keep_alive_while_idle(false);
         let choice = Choice::among(addresses.len(), fastrand::usize(..addresses.len()));
         let (generation, _) = watch::channel(choice.generation);
-        let members = addresses.into_iter().map(|address| Member { address, client: Mutex::default() }).collect();
+        let members = addresses
+            .into_iter()
+            .map(|address| Member { address, client: Mutex::default(), heard: Arc::default() })
+            .collect();
         Self { members, plain, bounded, choice: Mutex::new(choice), generation }
     }
 
@@ -108,6 +114,7 @@ impl Members {
             address: member.address.clone(),
             client: member.slot().clone(),
             options: self.bounded.clone(),
+            heard: member.heard.clone(),
         }
     }
 
@@ -127,6 +134,16 @@ impl Present {
     pub(crate) async fn client(&self) -> Result<Client, EtcdError> {
         let connect = || Client::connect([self.address.as_str()], Some(self.options.clone()));
         self.client.get_or_try_init(connect).await.cloned()
+    }
+
+    /// It has answered, with the cluster behind it.
+    pub(crate) fn hear(&self) {
+        *self.heard.lock().expect("no panic while locked") = Some(Instant::now());
+    }
+
+    /// Whether it has answered anything since then: one that is overloaded is not one that is away.
+    pub(crate) fn was_heard_since(&self, time: Instant) -> bool {
+        self.heard.lock().expect("no panic while locked").is_some_and(|heard| heard >= time)
     }
 
     /// Logs in once more, where there is a login.

@@ -120,6 +120,7 @@ impl Rpc {
             let (member, cluster) = (self.present(), self.cluster());
             let failure = match patience.ask(&member, effect, &mut request).await {
                 Ok(answer) => {
+                    member.hear();
                     self.admit(cluster, &answer, effect)?;
                     return Ok(answer);
                 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use dlock_testkit::servers::Redis;
+use dlock_testkit::servers::{Etcd, EtcdSnapshot, Redis, Skip};
 
 fn chaos(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chaos")).args(arguments).output().expect("a test can start what was built with it")
@@ -83,8 +83,8 @@ fn what_cannot_be_done_is_said() {
 }
 
 /// Five faults, each of another kind.
-fn stands(store: &str, kinds: &str) {
-    let Ok(()) = Redis::installed() else { return };
+fn stands(installed: Result<(), Skip>, store: &str, kinds: &str) {
+    let Ok(()) = installed else { return };
     let parent = tempfile::tempdir().expect("there is a place for temporary files");
     let dir = dir(parent.path());
     let run = chaos(&["--store", store, "--faults", "5", "--only", kinds, "--dir", &dir]);
@@ -94,20 +94,36 @@ fn stands(store: &str, kinds: &str) {
 
 #[test]
 fn redis_stands_what_can_be_done_to_one_server() {
-    stands("redis", "restart server,flush,fill memory,change type,kill connections");
+    stands(Redis::installed(), "redis", "restart server,flush,fill memory,change type,kill connections");
 }
 
 #[test]
 fn redis_stands_a_server_that_forgets() {
-    stands("redis-volatile", "restart server,flush,stop server,delete entries,forget scripts");
+    stands(Redis::installed(), "redis-volatile", "restart server,flush,stop server,delete entries,forget scripts");
 }
 
 #[test]
 fn redis_stands_failovers_under_sentinel() {
-    stands("redis-sentinel", "fail over,kill primary,isolate primary,kill sentinel,flush");
+    stands(Redis::installed(), "redis-sentinel", "fail over,kill primary,isolate primary,kill sentinel,flush");
 }
 
 #[test]
 fn redis_stands_failovers_and_moves_of_a_cluster() {
-    stands("redis-cluster", "fail over,kill primary,isolate primary,move slot,flush");
+    stands(Redis::installed(), "redis-cluster", "fail over,kill primary,isolate primary,move slot,flush");
+}
+
+#[test]
+fn etcd_stands_what_an_operator_does() {
+    let installed = Etcd::installed().and_then(|()| EtcdSnapshot::available());
+    stands(
+        installed,
+        "etcd",
+        "restore snapshot,restore snapshot later,revoke rights,change password,restart and compact",
+    );
+}
+
+#[test]
+fn etcd_stands_changes_of_its_leader_and_a_restore() {
+    let installed = Etcd::installed().and_then(|()| EtcdSnapshot::available());
+    stands(installed, "etcd-3", "kill leader,isolate leader,compact,change password,restore snapshot");
 }

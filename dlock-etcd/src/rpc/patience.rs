@@ -35,14 +35,15 @@ impl Patience {
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let until = self.next();
-        let given = until.saturating_duration_since(Deadline::now());
+        let (began, until) = (Deadline::now(), self.next());
+        let given = until.saturating_duration_since(began);
         let client = match tokio::time::timeout_at(until, member.client()).await {
             Ok(client) => client.map_err(|error| Failure::of(error, Effect::Read))?,
             Err(_) => return Err(Failure::silence(Effect::Read, given)),
         };
         match tokio::time::timeout_at(until, request(client)).await {
             Ok(answer) => answer.map_err(|error| Failure::of(error, effect)),
+            Err(_) if member.was_heard_since(began) => Err(Failure::silence(effect, Duration::ZERO)),
             Err(_) => Err(Failure::silence(effect, given)),
         }
     }
