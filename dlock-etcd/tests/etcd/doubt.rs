@@ -50,7 +50,7 @@ async fn a_request_that_arrives_after_its_withdrawal_does_not_stay() {
     client.backend.withdraw(&doubtful.to_ref(), Why::Cancel).await.unwrap();
 
     // The lost request arrives, as late as can be.
-    let late = format!("{}/doubtful//rw/x/{}", client.namespace, doubtful.id);
+    let late = held_key.replace("/held//", "/doubtful//").replace(".0", ".1");
     let on_lease = PutOptions::new().with_lease(lease);
     outsider.etcd.put(late, doubtful.to_record(), Some(on_lease)).await.unwrap();
     until("the late claim is removed", async || outsider.keys().await.iter().map(|(key, _)| key).eq([&held_key])).await;

@@ -63,8 +63,8 @@ async fn a_write_is_applied_while_the_name_is_held_and_refused_after_the_release
     assert!(!world.write(&ownership, "late").await);
     let next = world.hold().await;
     assert!(!world.write(&ownership, "later").await, "the successor's claim is not its own");
-    let ownership = world.ownership(&next).await.unwrap();
-    assert!(world.write(&ownership, "third").await);
+    let successor = world.ownership(&next).await.unwrap();
+    assert!(world.write(&successor, "third").await);
 }
 
 #[tokio::test]
@@ -132,8 +132,8 @@ async fn a_holder_that_stood_still_is_refused_once_its_lease_has_lapsed() {
 
     let next = world.hold().await;
     assert!(!world.write(&ownership, "late").await);
-    let ownership = world.ownership(&next).await.unwrap();
-    assert!(world.write(&ownership, "the successor's").await);
+    let successor = world.ownership(&next).await.unwrap();
+    assert!(world.write(&successor, "the successor's").await);
     assert!(!world.write(&ownership, "too late").await);
     drop(go_on);
     guard.lost().await;

@@ -15,6 +15,6 @@ mod meter;
 mod modes;
 mod outages;
 mod requests;
-mod seats;
 mod rights;
+mod seats;
 mod tls;

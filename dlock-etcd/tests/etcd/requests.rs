@@ -99,7 +99,7 @@ async fn a_thousand_claims_are_one_keep_alive() {
     }
     let cost = meter.read().await;
     assert_eq!(cost.messages("LeaseKeepAlive"), 3, "{cost:?}");
-    assert_eq!(cost.requests(), 0, "{cost:?}");
+    assert_eq!(cost.requests(), 3, "one read of a majority for each: {cost:?}");
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_thousand_locks_that_are_held_cost_a_keep_alive_each_third_of_the_ttl(
     assert!(guards.iter().all(dlock_core::Guard::is_held));
     let keep_alives = cost.messages("LeaseKeepAlive");
     assert!(keep_alives >= 3 && keep_alives as f64 <= seconds + 1.0, "in {seconds} s: {cost:?}");
-    assert_eq!(cost.requests(), 0, "{cost:?}");
+    assert!(cost.requests() as f64 <= seconds + 1.0, "in {seconds} s: {cost:?}");
 }
 
 #[tokio::test]
