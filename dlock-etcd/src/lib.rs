@@ -59,11 +59,11 @@
 //!
 //! # Where things are
 //! - `keys`, `seats`: where claims stand.
-//! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
+//! - `request`, `acquire`, `position`: registering a claim, and finding out what is before it.
 //! - `express`: the short cut for names that nobody else wants.
 //! - `turn`, `settling`: waiting for the turn, and noticing the loss of a claim's key.
 //! - `guarded`: writes of the application's own that happen only while a claim is held.
-//! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
+//! - `renew`, `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
 //! - `rpc`, `error`: deadlines, what an error means, and what helps against it.
@@ -88,6 +88,8 @@ mod leases;
 mod members;
 mod peer;
 mod position;
+mod renew;
+mod request;
 mod rpc;
 mod seats;
 mod settling;
