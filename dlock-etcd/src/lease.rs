@@ -83,6 +83,12 @@ impl Lease {
         self.life().valid_until().is_none_or(|end| now >= end)
     }
 
+    /// Whether it was kept alive only lately: claims that came to it at different times are renewed
+    /// together from then on.
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        !self.is_ended() && now.since(self.life().sent_at) < self.ttl / 6
+    }
+
     /// Whether less than half of its life is left.
     pub(crate) fn is_worn(&self, now: Instant) -> bool {
         now.since(self.life().sent_at) > self.ttl / 2

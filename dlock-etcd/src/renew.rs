@@ -30,13 +30,19 @@ impl Inner {
         let standing: Vec<_> = claims.iter().map(|claim| self.claims.get(claim.id)).collect();
         let leases: BTreeMap<i64, Arc<Lease>> =
             standing.iter().flatten().map(|one| (one.lease().id, one.lease().clone())).collect();
-        let asked = leases.values().map(|lease| lease.keep_alive(&self.rpc, until));
+        let asked = leases.values().map(|lease| async move {
+            if lease.is_fresh(self.rpc.clock.now()) {
+                Ok(None)
+            } else {
+                lease.keep_alive(&self.rpc, until).await.map(Some)
+            }
+        });
         let kept_alive = futures::future::join_all(asked).await;
         // After the keep-alives, which count only then.
         let checked = self.check(&standing.iter().flatten().collect::<Vec<_>>(), until).await;
         let confirmed = leases.values().zip(kept_alive).map(|(lease, kept_alive)| {
-            let kept_alive = kept_alive?;
-            lease.confirm(kept_alive, checked.as_ref().map_err(Error::clone)?.term)
+            let (kept_alive, checked) = (kept_alive?, checked.as_ref().map_err(Error::clone)?);
+            kept_alive.map_or_else(|| Ok(lease.life()), |kept_alive| lease.confirm(kept_alive, checked.term))
         });
         let lives: BTreeMap<i64, Result<Life>> = leases.keys().copied().zip(confirmed).collect();
         let renewal = |one: &Option<Arc<Standing>>| {
