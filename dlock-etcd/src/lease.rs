@@ -30,6 +30,17 @@ pub(crate) struct Lease {
     stream: tokio::sync::Mutex<Option<Stream>>,
 }
 
+/// A keep-alive that was answered. It counts once it is known that whoever answered led then.
+///
+/// A leader that is stuck, or cut off and not yet aware of it, answers keep-alives though leases end
+/// under the next one (before etcd 3.4.31 and 3.5.13 for as long as it is stuck). So each is followed
+/// by a read that a majority answers: in the same term, it was the same leader.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptAlive {
+    sent_at: Instant,
+    term: u64,
+}
+
 /// A keep-alive stream to the member that was present in its generation.
 #[derive(Debug)]
 struct Stream {
@@ -72,6 +83,12 @@ impl Lease {
         self.life().valid_until().is_none_or(|end| now >= end)
     }
 
+    /// Whether it was kept alive only lately: claims that came to it at different times are renewed
+    /// together from then on.
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        !self.is_ended() && now.since(self.life().sent_at) < self.ttl / 6
+    }
+
     /// Whether less than half of its life is left.
     pub(crate) fn is_worn(&self, now: Instant) -> bool {
         now.since(self.life().sent_at) > self.ttl / 2
@@ -103,11 +120,29 @@ impl Lease {
         self.uses.load(Ordering::SeqCst) == 0
     }
 
-    /// Resets the server's timer. `Lost` when the server does not know the lease.
+    /// Resets the server's timer, and makes sure of it. `Lost` when the server does not know the lease.
+    pub(crate) async fn renew(&self, rpc: &Rpc, until: Deadline) -> Result<Life> {
+        let kept_alive = self.keep_alive(rpc, until).await?;
+        self.confirm(kept_alive, rpc.term(until).await?)
+    }
+
+    /// The keep-alive counts if the leader of this term was asked after it and still led.
+    pub(crate) fn confirm(&self, kept_alive: KeptAlive, term: u64) -> Result<Life> {
+        if kept_alive.term != term {
+            let message = "the etcd members have changed their leader: renew the lease with the new one";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        let mut newest = self.sent_at.lock().expect("no panic while locked");
+        *newest = kept_alive.sent_at.max(*newest);
+        drop(newest);
+        Ok(self.life())
+    }
+
+    /// Asks for more time. `Lost` when the server does not know the lease.
     ///
     /// Within the time that is left of its life, several members may be asked: whoever answers, it is
     /// the leader who renews, and the life counts from when the request was sent that was answered.
-    pub(crate) async fn keep_alive(&self, rpc: &Rpc, until: Deadline) -> Result<Life> {
+    pub(crate) async fn keep_alive(&self, rpc: &Rpc, until: Deadline) -> Result<KeptAlive> {
         let until = match self.life().valid_until().map(|end| end.since(rpc.clock.now())) {
             Some(left) if !left.is_zero() => until.min(Deadline::now() + left),
             _ => until,
@@ -122,7 +157,7 @@ impl Lease {
             let given = next.saturating_duration_since(Deadline::now());
             let asked = tokio::time::timeout_at(next, self.ask(rpc, &member, &mut stream)).await;
             let failure = match asked {
-                Ok(Ok(sent_at)) => break Ok(sent_at),
+                Ok(Ok(kept_alive)) => break Ok(kept_alive),
                 Ok(Err(failure)) => failure,
                 Err(_) => Failure::silence(Effect::Repeatable, given),
             };
@@ -130,23 +165,14 @@ impl Lease {
                 break Err(error);
             }
         };
-        match answered {
-            Ok(sent_at) => {
-                let mut newest = self.sent_at.lock().expect("no panic while locked");
-                *newest = sent_at.max(*newest);
-            }
-            Err(error) => {
-                if error.kind() == ErrorKind::Lost {
-                    self.set_ended();
-                }
-                return Err(error);
-            }
+        if answered.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost) {
+            self.set_ended();
         }
-        Ok(self.life())
+        answered
     }
 
-    /// One request to that member, and when it was sent.
-    async fn ask(&self, rpc: &Rpc, member: &Present, kept: &mut Option<Stream>) -> Result<Instant, Failure> {
+    /// One request to that member.
+    async fn ask(&self, rpc: &Rpc, member: &Present, kept: &mut Option<Stream>) -> Result<KeptAlive, Failure> {
         let judged = |error| Failure::of(error, Effect::Repeatable);
         let cluster = rpc.cluster();
         // Taken out, and put back only after an answer: a stream with a request unanswered would
@@ -173,7 +199,7 @@ impl Lease {
             return Err(report(Error::new(ErrorKind::Lost, "the etcd lease is gone")));
         }
         *kept = Some(stream);
-        Ok(sent_at)
+        Ok(KeptAlive { sent_at, term: answer.header().map_or(0, etcd_client::ResponseHeader::raft_term) })
     }
 
     /// Ends it, and every key on it.

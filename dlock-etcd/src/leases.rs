@@ -71,7 +71,7 @@ impl Leases {
         let worn = self.open().get(&seconds).filter(|lease| !lease.is_due(self.rpc.clock.now())).cloned();
         // A grant with little life left would have to be renewed before it is of use.
         if let Some(lease) = worn.filter(|lease| lease.takes_claims())
-            && lease.keep_alive(&self.rpc, until).await.is_ok()
+            && lease.renew(&self.rpc, until).await.is_ok()
             && let Some(place) = self.take_fresh(ttl)
         {
             return Ok(place);

@@ -1,7 +1,8 @@
 //! The etcd backend of dlock. Needs etcd 3.4 or newer.
 //!
 //! One key per claim, on a lease that all claims of one ttl share; order and fencing tokens are
-//! create revisions, minted by etcd's consensus log.
+//! create revisions, minted by etcd's consensus log. A client uses its keys again, so that the history
+//! of a name, which etcd keeps until it is compacted, costs nothing.
 //!
 //! ```no_run
 //! use dlock_core::Locks;
@@ -22,9 +23,10 @@
 //! # What it assumes
 //! - A claim ends with its lease: on time while the leader stays. A new leader gives every lease
 //!   its full ttl again, so after an election a dead client's claim may stand a ttl longer.
-//! - A leader that was cut off can answer keep-alives until it steps down, one election timeout later
-//!   (1 s by default): choose ttls well above that. One whose disk hangs does so for as long as it
-//!   hangs, before etcd 3.4.31 and 3.5.13. Fencing tokens hold in any case.
+//! - A leader that is stuck or was cut off answers keep-alives for a while. So a keep-alive counts only
+//!   when a majority has answered after it in the same term: one read for each renewal, of all claims
+//!   together. Before etcd 3.4.31 and 3.5.13 a leader whose disk hung may end living leases when it
+//!   goes on; their holders are told by the watch on their keys. Fencing tokens hold in any case.
 //! - A cluster restored from a snapshot has another id, and so its tokens another epoch, if it is
 //!   restored with another `--initial-cluster-token`; give it one. Clients that are running notice
 //!   it by the first answer: their claims from before are lost and are taken back where they came
@@ -59,11 +61,11 @@
 //!
 //! # Where things are
 //! - `keys`, `seats`: where claims stand.
-//! - `acquire`, `position`: the transactions that place a claim and find out what is before it.
+//! - `request`, `acquire`, `position`: registering a claim, and finding out what is before it.
 //! - `express`: the short cut for names that nobody else wants.
 //! - `turn`, `settling`: waiting for the turn, and noticing the loss of a claim's key.
 //! - `guarded`: writes of the application's own that happen only while a claim is held.
-//! - `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
+//! - `renew`, `downgrade`, `withdraw`, `inspect`: the other things that can be done with claims.
 //! - `lease`, `leases`: what keeps claims alive. `claims`: which ones this client has.
 //! - `watch`: the one long-lived watch stream.
 //! - `rpc`, `error`: deadlines, what an error means, and what helps against it.
@@ -88,6 +90,8 @@ mod leases;
 mod members;
 mod peer;
 mod position;
+mod renew;
+mod request;
 mod rpc;
 mod seats;
 mod settling;

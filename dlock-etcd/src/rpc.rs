@@ -202,6 +202,13 @@ impl Rpc {
         Ok(answer.deleted())
     }
 
+    /// Reads anything, by a majority; answers in which term that was.
+    pub(crate) async fn term(&self, until: Deadline) -> Result<u64> {
+        let first = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
+        let answer = self.get(until, self.way.prefix.as_bytes(), first).await?;
+        Ok(answer.header().map_or(0, etcd_client::ResponseHeader::raft_term))
+    }
+
     pub(crate) async fn get(&self, until: Deadline, key: &[u8], options: GetOptions) -> Result<GetResponse> {
         self.call(until, Effect::Read, |client| {
             let options = options.clone();

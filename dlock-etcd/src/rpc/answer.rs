@@ -12,6 +12,8 @@ pub(crate) struct Answer {
     /// The store's revision after the transaction.
     pub(crate) revision: i64,
     pub(crate) cluster: u64,
+    /// The term of the leader that the member knew.
+    pub(crate) term: u64,
     pub(crate) results: Vec<TxnOpResponse>,
 }
 
@@ -24,6 +26,7 @@ impl Answer {
             succeeded: answer.succeeded(),
             revision: header.revision(),
             cluster: header.cluster_id(),
+            term: header.raft_term(),
             results: answer.op_responses(),
         })
     }

@@ -21,13 +21,13 @@ async fn another_cluster_at_the_same_address_is_noticed_and_keeps_no_lease_of_th
     let rpc = open(proxy.addr().to_string()).await;
     let (mut changes, before) = (rpc.cluster_changes(), rpc.cluster());
     let lease = Lease::grant(&rpc, 60, rpc.deadline()).await.unwrap();
-    lease.keep_alive(&rpc, rpc.deadline()).await.unwrap();
+    lease.renew(&rpc, rpc.deadline()).await.unwrap();
     // A snapshot would have brought the lease back to life.
     let mut etcd = Client::connect([latter.addr().to_string()], None).await.unwrap();
     etcd.lease_grant(60, Some(LeaseGrantOptions::new().with_id(lease.id))).await.unwrap();
     proxy.retarget(latter.addr());
     proxy.close_connections();
-    let error = lease.keep_alive(&rpc, rpc.deadline()).await.unwrap_err();
+    let error = lease.renew(&rpc, rpc.deadline()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("snapshot"), "{error}");
     assert!(changes.has_changed().unwrap());
