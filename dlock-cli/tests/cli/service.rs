@@ -96,6 +96,35 @@ async fn who_gives_up_on_a_service_that_went_away_is_told_so() {
     assert!(ended.stderr.contains("gave up on a after 4s: it was held, and now cannot connect to redis"), "{ended:?}");
 }
 
+#[cfg(feature = "etcd")]
+#[tokio::test]
+async fn a_job_goes_on_when_the_leader_of_the_members_is_killed() {
+    if servers::Etcd::installed().is_err() {
+        return;
+    }
+    let members = servers::EtcdCluster::start().await;
+    let site = Site::new();
+    let on_members = |mut command: Command| {
+        command.env("DLOCK_BACKEND", members.url());
+        command
+    };
+    let running = site.start(on_members(site.job(&["--ttl", "4s", "a"], HOLD)));
+    eventually("the job runs", || site.read("up") == "up\n");
+    let leader = members.wait_for_leader(None).await;
+    members.node(leader).kill();
+    members.wait_for_leader(Some(leader)).await;
+    let refused = site.ended(on_members(site.job(&["--no-wait", "a"], "true")));
+    assert_eq!(refused.code, Some(75), "{refused:?}");
+    // Far longer than the lock lives without being renewed.
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    let refused = site.ended(on_members(site.job(&["--no-wait", "a"], "true")));
+    assert_eq!(refused.code, Some(75), "{refused:?}");
+    site.finish();
+    let ended = running.ended();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    assert_eq!(site.ended(on_members(site.job(&["a"], "exit 7"))).code, Some(7));
+}
+
 #[test]
 fn a_service_that_does_not_answer_is_69_and_named() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
