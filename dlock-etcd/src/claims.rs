@@ -219,6 +219,14 @@ impl Claims {
         self.unsettled().get(&id).cloned()
     }
 
+    /// The same for who is about to remove it too: whoever does so now does not give the seat back.
+    pub(crate) fn join_unsettled(&self, id: ClaimId) -> Option<Unsettled> {
+        let mut unsettled = self.unsettled();
+        let joined = unsettled.get_mut(&id)?;
+        joined.is_shared = true;
+        Some(joined.clone())
+    }
+
     /// Nothing of the claim is left. Answers whether its seat is free: nothing else is under way there.
     pub(crate) fn settle(&self, id: ClaimId) -> bool {
         self.unsettled().remove(&id).is_some_and(|unsettled| !unsettled.is_shared)
@@ -230,5 +238,23 @@ impl Claims {
 
     fn unsettled(&self) -> MutexGuard<'_, HashMap<ClaimId, Unsettled>> {
         self.unsettled.lock().expect("no panic while locked")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_free_only_for_who_removed_the_claim_alone() {
+        let (claims, id, seat) = (Claims::default(), ClaimId::random(), crate::seats::Seats::new().take());
+        claims.unsettle(id, seat);
+        assert!(claims.settle(id));
+        claims.unsettle(id, seat);
+        assert_eq!(claims.join_unsettled(id).unwrap().seat, seat);
+        // The one who came first has its answer while the other has not even asked.
+        assert!(!claims.settle(id));
+        claims.unsettle(id, seat);
+        assert!(claims.settle(id), "what joined is forgotten with the claim");
     }
 }

@@ -86,6 +86,11 @@ impl FastPath for Express {
                     let standing = Arc::new(Standing::new(identity, place, answer.revision, record, lease));
                     standing.set_grant(grant);
                     inner.claims.add(standing.clone());
+                    // All claims of before may just have been voided.
+                    if inner.rpc.cluster() != answer.cluster {
+                        inner.forget(&standing);
+                        return Ok(None);
+                    }
                     inner.settling.add(&standing);
                     Ok(Some((grant, life)))
                 }

@@ -15,7 +15,7 @@
 use dlock_core::{ClaimId, LockName, Mode, NamePrefix, Namespace};
 
 /// A half-open range of keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Span {
     pub(crate) from: Vec<u8>,
     pub(crate) end: Vec<u8>,

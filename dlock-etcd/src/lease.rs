@@ -20,8 +20,8 @@ pub(crate) struct Lease {
     pub(crate) ttl: Duration,
     /// When the last answered request that reset the server's timer was sent.
     sent_at: Mutex<Instant>,
-    /// Claims on it: registered, or just being requested.
-    pub(crate) uses: AtomicUsize,
+    /// Claims on it: registered, or just being requested. [`CLOSED`] once there are none for ever.
+    uses: AtomicUsize,
     /// Whether somebody waits to revoke it when it stays idle.
     pub(crate) idle_watched: AtomicBool,
     retired: AtomicBool,
@@ -29,6 +29,9 @@ pub(crate) struct Lease {
     /// One long-lived stream; one request on it at a time, so that answers need no matching.
     stream: tokio::sync::Mutex<Option<Stream>>,
 }
+
+/// It may be on its way to being revoked.
+const CLOSED: usize = usize::MAX;
 
 /// A keep-alive that was answered. It counts once it is known that whoever answered led then.
 ///
@@ -117,7 +120,25 @@ impl Lease {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.uses.load(Ordering::SeqCst) == 0
+        [0, CLOSED].contains(&self.uses.load(Ordering::SeqCst))
+    }
+
+    /// One claim more, unless it is closed.
+    pub(crate) fn enter(&self) -> bool {
+        let more = |uses| (uses != CLOSED).then(|| uses + 1);
+        self.uses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    /// One claim less; answers whether it was the last one.
+    pub(crate) fn leave(&self) -> bool {
+        self.uses.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Closes it, if it is idle; answers whether it is closed. A claim that came after the request to
+    /// revoke it would be held, and end when that arrives.
+    pub(crate) fn close_if_idle(&self) -> bool {
+        let closed = self.uses.compare_exchange(0, CLOSED, Ordering::SeqCst, Ordering::SeqCst);
+        matches!(closed, Ok(_) | Err(CLOSED))
     }
 
     /// Resets the server's timer, and makes sure of it. `Lost` when the server does not know the lease.
@@ -202,7 +223,7 @@ impl Lease {
         Ok(KeptAlive { sent_at, term: answer.header().map_or(0, etcd_client::ResponseHeader::raft_term) })
     }
 
-    /// Ends it, and every key on it.
+    /// Ends it, and every key on it. It has to be closed before.
     pub(crate) async fn revoke(&self, rpc: &Rpc, until: Deadline) -> Result<()> {
         let id = self.id;
         let answer =

@@ -53,7 +53,7 @@ impl Leases {
         let open = self.open();
         let lease = open.get(&seconds(ttl)).filter(|lease| lease.takes_claims())?;
         let now = self.rpc.clock.now();
-        (!lease.is_due(now) && !lease.is_worn(now)).then(|| self.hold(lease))
+        if lease.is_due(now) || lease.is_worn(now) { None } else { self.hold(lease) }
     }
 
     /// A place on a lease for a claim of `ttl`, fresh enough to be worth it.
@@ -77,7 +77,7 @@ impl Leases {
             return Ok(place);
         }
         let lease = Arc::new(Lease::grant(&self.rpc, seconds, until).await?);
-        let place = self.hold(&lease);
+        let place = self.hold(&lease).expect("nobody else knows of it");
         if let Some(old) = self.open().insert(seconds, lease) {
             self.end(old);
         }
@@ -93,15 +93,14 @@ impl Leases {
     /// No new claims; it is revoked once it has none.
     fn end(&self, lease: Arc<Lease>) {
         lease.retire();
-        if lease.is_idle() && !lease.is_ended() {
+        if lease.close_if_idle() && !lease.is_ended() {
             self.spawn_revoke(lease);
         }
     }
 
-    /// One more use of a lease that has claims already.
-    pub(crate) fn hold(&self, lease: &Arc<Lease>) -> LeaseUse {
-        lease.uses.fetch_add(1, Ordering::SeqCst);
-        LeaseUse { lease: lease.clone(), leases: self.me.clone() }
+    /// A place on that lease; `None` when it may be on its way to being revoked.
+    pub(crate) fn hold(&self, lease: &Arc<Lease>) -> Option<LeaseUse> {
+        lease.enter().then(|| LeaseUse { lease: lease.clone(), leases: self.me.clone() })
     }
 
     /// From now on, leases lapse.
@@ -119,7 +118,7 @@ impl Leases {
         let open = std::mem::take(&mut *self.open());
         for lease in open.into_values() {
             lease.retire();
-            if lease.is_idle() && !lease.is_ended() {
+            if lease.close_if_idle() && !lease.is_ended() {
                 // Not answered: then it lapses.
                 let _ = lease.revoke(&self.rpc, until).await;
             }
@@ -149,7 +148,7 @@ impl Leases {
             return;
         }
         if lease.is_retired() {
-            return self.spawn_revoke(lease.clone());
+            return self.end(lease.clone());
         }
         // A short lease lapses by itself, since nobody keeps it alive.
         if lease.ttl <= IDLE {
@@ -186,9 +185,38 @@ impl LeaseUse {
 
 impl Drop for LeaseUse {
     fn drop(&mut self) {
-        let last = self.lease.uses.fetch_sub(1, Ordering::SeqCst) == 1;
-        if let (true, false, Some(leases)) = (last, self.lease.is_ended(), self.leases.upgrade()) {
+        if let (true, false, Some(leases)) = (self.lease.leave(), self.lease.is_ended(), self.leases.upgrade()) {
             leases.became_idle(&self.lease);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dlock_core::Clock;
+    use dlock_testkit::servers::Etcd;
+    use etcd_client::ConnectOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_may_be_on_its_way_to_being_revoked_takes_no_claims() {
+        if Etcd::installed().is_err() {
+            return;
+        }
+        let server = Etcd::start().await;
+        let (addresses, options) = (vec![server.endpoint()], ConnectOptions::new());
+        let timeout = Duration::from_secs(30);
+        let rpc = Rpc::open(addresses, options, "a/".into(), Clock::system(), timeout).await.unwrap();
+        let leases = Leases::new(rpc.clone());
+        let take = async || leases.take(timeout, rpc.deadline()).await.unwrap();
+        let place = take().await;
+        let lease = place.lease().clone();
+        assert!(!lease.close_if_idle(), "it has a claim");
+        drop(place);
+        assert!(lease.close_if_idle());
+        assert!(leases.take_fresh(timeout).is_none());
+        assert!(leases.hold(&lease).is_none());
+        assert_ne!(take().await.lease().id, lease.id);
     }
 }

@@ -118,8 +118,8 @@ impl Inner {
         let mut left = 2;
         loop {
             let earlier = claims.unsettled_claim(claim.id).and_then(|earlier| earlier.lease);
-            let lease_use = match earlier.filter(|lease| !lease.is_ended()) {
-                Some(lease) => leases.hold(&lease),
+            let lease_use = match earlier.filter(|lease| !lease.is_ended()).and_then(|lease| leases.hold(&lease)) {
+                Some(place) => place,
                 None => leases.take(claim.ttl, until).await?,
             };
             let lease = lease_use.lease().clone();

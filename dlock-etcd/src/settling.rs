@@ -18,34 +18,44 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// Young claims, in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Settling {
-    young: Mutex<VecDeque<(Instant, Weak<Standing>)>>,
+    young: Mutex<VecDeque<Young>>,
     /// Rung when there is one after there was none.
     rung: Notify,
+}
+
+#[derive(Debug)]
+struct Young {
+    settled: Instant,
+    standing: Weak<Standing>,
+    /// Its moves by then: one that has moved since, or is moving, leaves its key by itself.
+    moves: u64,
 }
 
 impl Settling {
     /// The key that the claim stands at now is to be watched, if the claim stays for a while.
     pub(crate) fn add(&self, standing: &Arc<Standing>) {
         let mut young = self.young();
-        young.push_back((Instant::now() + SETTLED, Arc::downgrade(standing)));
+        let (settled, moves) = (Instant::now() + SETTLED, standing.moves());
+        young.push_back(Young { settled, standing: Arc::downgrade(standing), moves });
         if young.len() == 1 {
             self.rung.notify_one();
         }
     }
 
-    fn young(&self) -> MutexGuard<'_, VecDeque<(Instant, Weak<Standing>)>> {
+    fn young(&self) -> MutexGuard<'_, VecDeque<Young>> {
         self.young.lock().expect("no panic while locked")
     }
 
     /// When the oldest will have settled.
     fn next(&self) -> Option<Instant> {
-        self.young().front().map(|(settled, _)| *settled)
+        self.young().front().map(|young| young.settled)
     }
 
     fn take_settled(&self) -> Vec<Arc<Standing>> {
         let (now, mut young) = (Instant::now(), self.young());
-        let settled = young.iter().take_while(|(settled, _)| *settled <= now).count();
-        young.drain(..settled).filter_map(|(_, standing)| standing.upgrade()).collect()
+        let settled = young.iter().take_while(|young| young.settled <= now).count();
+        let stayed = |young: Young| young.standing.upgrade().filter(|standing| standing.moves() == young.moves);
+        young.drain(..settled).filter_map(stayed).collect()
     }
 }
 

@@ -56,7 +56,8 @@ impl Turn {
 
     /// Until the key is gone, or something may have been missed. The watch starts now and not in
     /// the past: the server brings a watch from the past up to date only every 100 ms. If anything
-    /// was written in between, one look at the key tells whether it was its deletion.
+    /// was written in between, one look at the key tells whether it was its deletion. Deletions up to
+    /// the time when it was seen were those of other claims.
     async fn wait_for(&self, key: Vec<u8>, created: i64) {
         let mut watch = self.inner.hub.watch(Target::KeyGone(key.clone()));
         loop {
@@ -71,15 +72,17 @@ impl Turn {
                     }
                 }
                 Some(Notice::Put) => {}
-                Some(Notice::Deleted(_) | Notice::Compacted) | None => return,
+                Some(Notice::Deleted { revision, .. }) if revision <= self.revision => {}
+                Some(Notice::Deleted { .. } | Notice::Compacted) | None => return,
             }
         }
     }
 
     /// Until fewer than the limit are before a permit: whoever leaves, all deletions in the section
     /// are counted, so that one release makes one claim look. Counting needs every deletion since
-    /// the position was seen. The server may take 100 ms to catch up with that; a count at once
-    /// spares a claim that is alone in line the time.
+    /// the position was seen: the client's first waiter has its watch start there, the others join
+    /// it. The server may take 100 ms to catch up with that; a count at once spares a claim that is
+    /// alone in line the time.
     async fn wait_in_line(&mut self, mut older: usize) {
         let Mode::Permit { limit } = self.standing.mode() else { return };
         let span = self.standing.keys.section(Section::Plain(self.standing.mode()));
@@ -94,14 +97,15 @@ impl Turn {
                         _ => return,
                     }
                 }
-                Some(Notice::Deleted(Some(created))) => {
+                Some(Notice::Deleted { revision, .. }) if revision <= self.revision => {}
+                Some(Notice::Deleted { created: Some(created), .. }) => {
                     older -= usize::from(created < self.standing.order && older > 0);
                     if crate::position::in_line(limit.get(), older) == Position::Held {
                         return;
                     }
                 }
                 Some(Notice::Put) => {}
-                Some(Notice::Deleted(None) | Notice::Compacted) | None => return,
+                Some(Notice::Deleted { created: None, .. } | Notice::Compacted) | None => return,
             }
         }
     }
@@ -160,7 +164,7 @@ async fn first_change(watch: &mut Watch, standing: &Standing) -> Change {
     loop {
         match watch.next().await {
             Some(Notice::Watching(_)) => standing.set_watched(true),
-            Some(Notice::Deleted(_)) => return Change::Gone(Gone::Absent),
+            Some(Notice::Deleted { .. }) => return Change::Gone(Gone::Absent),
             Some(Notice::Put) => return Change::Gone(Gone::Altered),
             Some(Notice::Compacted) => return Change::Forgotten,
             None => return Change::Missed,

@@ -1,11 +1,13 @@
-//! The one long-lived watch stream of a client. Watches are added to it and taken off again.
+//! The one long-lived watch stream of a client. Watches are added to it and taken off again; those who
+//! watch the same share one watch of the server's.
 //!
 //! It belongs to the member that requests go to: when it breaks or falls silent, all requests move on
 //! to another member, and when they do, so does the stream.
 
+mod feeds;
 mod line;
+mod writer;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -14,7 +16,9 @@ use etcd_client::{WatchFilterType, WatchOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant as Deadline;
 
+use self::feeds::Feeds;
 use self::line::Line;
+use self::writer::Request;
 use crate::error::Effect;
 use crate::keys::Span;
 use crate::rpc::{LONGEST_ANSWER, Rpc};
@@ -30,7 +34,7 @@ pub(crate) struct WatchHub {
 const REOPEN: Duration = Duration::from_millis(250);
 
 /// What to watch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     /// One key: every change, from this revision on.
     KeyFrom(Vec<u8>, i64),
@@ -49,14 +53,19 @@ pub(crate) struct Watch {
 }
 
 /// What a watch saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// The server watches; a watch from now on sees everything after this revision.
+    /// The server watches. A watch from now on sees everything after this revision. Where others watch
+    /// the same already, that may be long ago, and deletions come that are older than what was asked for.
     Watching(i64),
     /// The key was put.
     Put,
-    /// A key was deleted that had been created at this revision, as far as the server remembers.
-    Deleted(Option<i64>),
+    /// A key was deleted, in this revision.
+    Deleted {
+        revision: i64,
+        /// When it had been created, as far as the server remembers; not told of a single key.
+        created: Option<i64>,
+    },
     /// The server has compacted what the watch was to see: it must start later.
     Compacted,
 }
@@ -111,6 +120,23 @@ impl Target {
             }
         }
     }
+
+    /// From which revision on; `None` from now on.
+    fn start(&self) -> Option<i64> {
+        match self {
+            Self::KeyFrom(_, revision) | Self::SpanGone(_, revision) => Some(*revision),
+            Self::KeyGone(_) => None,
+        }
+    }
+
+    /// The same for all who can share a watch of the server's.
+    fn shared(&self) -> Option<Self> {
+        match self {
+            Self::KeyFrom(..) => None,
+            Self::KeyGone(_) => Some(self.clone()),
+            Self::SpanGone(span, _) => Some(Self::SpanGone(span.clone(), 0)),
+        }
+    }
 }
 
 async fn drive(rpc: Rpc, mut orders: UnboundedReceiver<Order>, events: UnboundedSender<Event>) {
@@ -118,21 +144,24 @@ async fn drive(rpc: Rpc, mut orders: UnboundedReceiver<Order>, events: Unbounded
         let Order::Add { id, target, notices } = order else { continue };
         let (began, mut patience) = (Deadline::now(), rpc.patience(rpc.deadline()));
         let (cluster, member) = (rpc.cluster(), rpc.present());
+        let (mut feeds, mut queued) = Feeds::new();
+        feeds.add(target, id, notices);
         // The stream opens with its first watch: the server answers nothing before.
-        let (key, options) = target.options(id);
+        let Some(Request::Watch(first, target)) = queued.recv().await else { continue };
+        let (key, options) = target.options(first);
         let opening = patience.ask(&member, Effect::Read, |client| async move {
             client.watch_client().max_decoding_message_size(LONGEST_ANSWER).watch(key, Some(options)).await
         });
         let ended = match opening.await {
             Ok(stream) => {
-                let mut line = Line { rpc: &rpc, cluster, member: &member, watchers: HashMap::from([(id, notices)]) };
-                let ended = line.serve(&mut orders, stream).await;
+                let mut line = Line { rpc: &rpc, cluster, member: &member, feeds };
+                let ended = line.serve(&mut orders, queued, stream).await;
                 let _ = events.send(Event::Suspect(Scope::All));
                 ended
             }
             Err(failure) => {
                 // All who wait for a stream learn that there is none; they come back.
-                drop(notices);
+                drop(feeds);
                 while orders.try_recv().is_ok() {}
                 Some(failure)
             }

@@ -19,7 +19,7 @@ impl Inner {
     pub(crate) async fn withdraw(self: Arc<Self>, claim: &ClaimRef, until: Deadline) -> Result<Withdrawn> {
         // First, so that the deletion is not taken for a loss.
         let standing = self.claims.remove(claim.id);
-        let unsettled = self.claims.unsettled_claim(claim.id);
+        let unsettled = self.claims.join_unsettled(claim.id);
         let seats = standing.iter().map(|one| one.seat).chain(unsettled.iter().map(|one| one.seat));
         let removed = match (&standing, seats.last()) {
             // It never was elsewhere, and all requests for it were answered.
@@ -79,7 +79,7 @@ impl Inner {
     /// without other claims ends now.
     async fn retire(self: Arc<Self>, claim: &ClaimRef, seat: Seat, lease: Arc<Lease>, until: Deadline) {
         lease.retire();
-        if lease.is_idle() && lease.revoke(&self.rpc, until).await.is_ok() {
+        if lease.close_if_idle() && lease.revoke(&self.rpc, until).await.is_ok() {
             return;
         }
         let (inner, claim) = (Arc::downgrade(&self), claim.clone());
@@ -90,7 +90,7 @@ impl Inner {
                 pause = (pause * 2).min(Duration::from_secs(30));
                 // A client that closes leaves its claims to lapse.
                 let Some(inner) = inner.upgrade().filter(|inner| !inner.leases.is_closed()) else { return };
-                if lease.is_idle() && !lease.is_ended() {
+                if !lease.is_ended() && lease.close_if_idle() {
                     let _ = lease.revoke(&inner.rpc, inner.rpc.deadline()).await;
                 }
                 let over = lease.is_ended() || (lease.is_idle() && lease.is_due(inner.rpc.clock.now()));

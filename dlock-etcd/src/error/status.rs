@@ -149,6 +149,12 @@ fn tls(code: i32, text: &str) -> Option<Verdict> {
         return None;
     }
     let alert = has("received fatal alert");
+    // On a connection that was made, a server can still say that it does not take the certificate.
+    // Anything else happens there to requests that it may have served: tonic calls it unknown.
+    let is_refusal = alert && ["Certificate", "UnknownCA", "AccessDenied"].iter().any(|part| has(part));
+    if code != UNAVAILABLE && !is_refusal {
+        return None;
+    }
     let (kind, advice) = if has("UnknownIssuer") {
         (ErrorKind::Denied, "the server's certificate is of an authority that is not trusted: give its ca-file")
     } else if has("invalid peer certificate") && (has("NotValidForName") || has("not valid for name")) {

@@ -9,7 +9,7 @@ use dlock_core::{
 };
 use dlock_etcd::EtcdConfig;
 use dlock_testkit::servers::Node;
-use etcd_client::GetOptions;
+use etcd_client::{GetOptions, GetResponse};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -143,18 +143,27 @@ impl Outsider {
 
     /// All keys of the namespace, with their leases.
     pub(crate) async fn keys(&mut self) -> Vec<(String, i64)> {
-        let all = GetOptions::new().with_prefix();
-        let found = self.etcd.get(format!("{}/", self.namespace), Some(all)).await.unwrap();
+        let found = self.all().await;
         found.kvs().iter().map(|kv| (kv.key_str().unwrap().to_owned(), kv.lease())).collect()
     }
 
     /// The key of a claim, and its lease.
     pub(crate) async fn key_of(&mut self, claim: &Claim) -> (String, i64) {
-        let all = GetOptions::new().with_prefix();
-        let found = self.etcd.get(format!("{}/", self.namespace), Some(all)).await.unwrap();
+        let found = self.all().await;
         let is_its = |record: &[u8]| Claim::from_record(record).is_ok_and(|found| found.id == claim.id);
         let its = found.kvs().iter().find(|kv| is_its(kv.value())).expect("the claim has a key");
         (its.key_str().unwrap().to_owned(), its.lease())
+    }
+
+    /// Asks until a leader answers.
+    async fn all(&mut self) -> GetResponse {
+        let (below, mut found) = (format!("{}/", self.namespace), None);
+        until("the keys are read", async || {
+            found = self.etcd.get(below.clone(), Some(GetOptions::new().with_prefix())).await.ok();
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
     }
 }
 

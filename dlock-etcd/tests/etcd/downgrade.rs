@@ -1,6 +1,9 @@
 //! From exclusive to shared: the younger key must not let a waiting writer in beside it.
 
-use dlock_core::{ErrorKind, Queue, Requested};
+use std::time::Duration;
+
+use dlock_core::{ErrorKind, Queue, Renewal, Requested};
+use dlock_testkit::proxy::{Direction, Flow, Proxy};
 use dlock_testkit::servers;
 
 use crate::client::{Client, EXCLUSIVE, Outsider, SHARED, fresh_namespace};
@@ -77,4 +80,26 @@ async fn only_an_intact_held_exclusive_claim_is_downgraded() {
     let (key, _) = outsider.key_of(&holder).await;
     outsider.etcd.put(key, "mine now", None).await.unwrap();
     assert_eq!(refused(holder.to_ref()).await, ErrorKind::Lost);
+}
+
+#[tokio::test]
+async fn a_claim_that_settles_while_it_is_downgraded_is_not_lost() {
+    let Ok(server) = servers::etcd().await else { return };
+    let proxy = Proxy::start(server.authority().parse().unwrap()).unwrap();
+    let url = format!("etcd://{}", proxy.addr());
+    let mut client = Client::connect(&url, &fresh_namespace()).await;
+    // It has the watch stream opened.
+    client.hold("other", EXCLUSIVE).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (holder, grant) = client.hold("a", EXCLUSIVE).await;
+    proxy.set(Direction::ToServer, Flow::Hold);
+    let backend = client.backend.clone();
+    let reference = holder.to_ref();
+    let converting = tokio::spawn(async move { backend.convert(&reference, SHARED).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.heal();
+    assert_eq!(converting.await.unwrap().unwrap(), grant);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    client.quiet(&holder).await;
+    assert!(matches!(client.renew(&holder).await, Renewal::Alive { grant: Some(same), .. } if same == grant));
 }

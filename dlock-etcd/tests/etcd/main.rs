@@ -7,6 +7,7 @@ mod connect;
 mod damage;
 mod doubt;
 mod downgrade;
+mod express;
 mod guarded;
 mod leases;
 mod login;

@@ -54,6 +54,27 @@ async fn readers_behind_a_writer_come_in_together() {
 }
 
 #[tokio::test]
+async fn readers_who_wait_for_the_same_writer_share_a_watch() {
+    let Ok(server) = servers::etcd().await else { return };
+    let mut client = Client::connect(server.url(), &fresh_namespace()).await;
+    // The seat is used again: the writer's key has a past.
+    for _ in 0..3 {
+        let (writer, _) = client.hold("a", EXCLUSIVE).await;
+        let first = client.queue("a", SHARED).await;
+        client.quiet(&first).await;
+        let second = client.queue("a", SHARED).await;
+        let third = client.queue("a", SHARED).await;
+        client.backend.withdraw(&first.to_ref(), Why::Cancel).await.unwrap();
+        client.quiet(&second).await;
+        client.release(&writer).await;
+        for reader in [&second, &third] {
+            client.granted(reader).await;
+            client.release(reader).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn permits_that_leave_out_of_order_admit_the_next() {
     let Ok(server) = servers::etcd().await else { return };
     let mut client = Client::connect(server.url(), &fresh_namespace()).await;

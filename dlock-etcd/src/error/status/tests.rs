@@ -58,6 +58,14 @@ fn the_classification_table() {
         (UNAVAILABLE, "invalid peer certificate: UnknownIssuer", Denied, No, NextMember),
         (UNKNOWN, "transport error: received fatal alert: CertificateRequired", Denied, No, NextMember),
         (UNAVAILABLE, "received corrupt message of type InvalidContentType", Protocol, No, NextMember),
+        (
+            UNKNOWN,
+            "transport error: received corrupt message of type InvalidContentType",
+            Unavailable,
+            Maybe,
+            NextMember,
+        ),
+        (UNKNOWN, "transport error: received fatal alert: BadRecordMac", Unavailable, Maybe, NextMember),
         (UNAVAILABLE, "HTTP/2 was not negotiated.", Protocol, No, NextMember),
     ] {
         let (is_kind, is_landed, is_remedy, message) = judge(code, text, Effect::Write);
