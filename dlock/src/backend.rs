@@ -4,6 +4,6 @@
 //! configuration to [`Locks::builder`](crate::Locks::builder).
 
 pub use dlock_core::{
-    Admission, Claim, Clock, Connect, ConnectContext, Event, Gone, Grant, Life, LockBackend, Queue, Renewal, Requested,
-    Scope, Ttl, Why,
+    Admission, Claim, Clock, Connect, ConnectContext, Contention, Event, FastAnswer, FastPath, Gone, Grant, Life, Line,
+    Lines, LockBackend, Queue, Renewal, Requested, Scope, Ttl, Why, address,
 };
