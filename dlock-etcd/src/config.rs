@@ -3,7 +3,6 @@
 mod tls;
 mod url;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +53,7 @@ impl EtcdConfig {
     ///
     /// | option after `?` | is |
     /// |---|---|
-    /// | `ca-file` | as [`EtcdConfig::with_ca_file`] |
-    /// | `cert-file`, `key-file` | as [`EtcdConfig::with_client_certificate`] |
+    /// | `ca-file`, `cert-file`, `key-file` | whom to trust and what to show, as [`EtcdConfig::with_tls`] |
     /// | `request-timeout` | as [`EtcdConfig::with_request_timeout`]: `500ms`, `5s` |
     ///
     /// # Errors
@@ -73,29 +71,13 @@ impl EtcdConfig {
     }
 
     /// Encrypts connections. A server has to show a certificate for the host by which it is called,
-    /// of an authority that the system trusts or that is in the [`EtcdConfig::with_ca_file`].
+    /// of an authority that the system trusts or that is in the files. The client's own certificate
+    /// may be the login: etcd with `--client-cert-auth` takes its common name for the user.
     ///
     /// It needs the cargo feature `tls`: without it connecting is `Unsupported`.
     #[must_use]
-    pub fn with_tls(mut self) -> Self {
-        self.tls.get_or_insert_default();
-        self
-    }
-
-    /// Encrypts connections, and trusts the authorities in this PEM file instead of the system's.
-    #[must_use]
-    pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.tls.get_or_insert_default().ca = Some(path.into());
-        self
-    }
-
-    /// Encrypts connections, and shows the certificate in this PEM file, to which the other has the
-    /// key. It may be the login: etcd with `--client-cert-auth` takes its common name for the user.
-    #[must_use]
-    pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        let files = self.tls.get_or_insert_default();
-        files.cert = Some(cert.into());
-        files.key = Some(key.into());
+    pub fn with_tls(mut self, files: TlsFiles) -> Self {
+        self.tls = Some(files);
         self
     }
 

@@ -100,5 +100,6 @@ mod watch;
 mod withdraw;
 
 pub use config::EtcdConfig;
+pub use dlock_core::address::TlsFiles;
 pub use etcd_client;
 pub use guarded::Ownership;

@@ -147,29 +147,12 @@ impl RedisConfig {
 
     /// Encrypts connections to servers at a port, those to sentinels too. A server has to show a
     /// certificate for the host by which it is called, of an authority that the system trusts or
-    /// that is in the [`RedisConfig::with_ca_file`].
+    /// that is in the files.
     ///
     /// It needs the cargo feature `tls`: without it connecting is `Unsupported`.
     #[must_use]
-    pub fn with_tls(mut self) -> Self {
-        self.tls.get_or_insert_default();
-        self
-    }
-
-    /// Encrypts connections, and trusts the authorities in this PEM file instead of the system's.
-    #[must_use]
-    pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.tls.get_or_insert_default().ca = Some(path.into());
-        self
-    }
-
-    /// Encrypts connections, and shows the certificate in this PEM file, to which the other has the
-    /// key.
-    #[must_use]
-    pub fn with_client_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        let files = self.tls.get_or_insert_default();
-        files.cert = Some(cert.into());
-        files.key = Some(key.into());
+    pub fn with_tls(mut self, files: TlsFiles) -> Self {
+        self.tls = Some(files);
         self
     }
 
@@ -362,8 +345,9 @@ mod tests {
             url("redis-sentinel://u:p@a,b:1/s/2?sentinel-user=v&sentinel-password=q&replicas=1"),
             same(watched.with_login("u", "p").with_database(2).with_sentinel_login("v", "q").with_replicas(1))
         );
-        let files = RedisConfig::new("h").unwrap().with_tls().with_ca_file("a").with_client_certificate("c", "k");
-        assert_eq!(url("rediss://h?ca-file=a&cert-file=c&key-file=k"), same(files));
+        let files = TlsFiles::none().with_ca("a").with_certificate("c", "k");
+        let encrypted = RedisConfig::new("h").unwrap().with_tls(files);
+        assert_eq!(url("rediss://h?ca-file=a&cert-file=c&key-file=k"), same(encrypted));
         assert_eq!(url("redis-cluster://a,[::1]:7"), same(RedisConfig::cluster(["a", "[::1]:7"]).unwrap()));
     }
 

@@ -96,4 +96,5 @@ mod survey;
 mod tokens;
 
 pub use config::RedisConfig;
+pub use dlock_core::address::TlsFiles;
 pub use server::acl_rules;

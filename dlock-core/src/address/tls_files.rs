@@ -15,6 +15,27 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
+    /// None: the authorities of the system are trusted, and nothing is shown.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Trusts the authorities in this file instead of the system's.
+    #[must_use]
+    pub fn with_ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca = Some(path.into());
+        self
+    }
+
+    /// Shows the certificate in `cert`, to which `key` has the key.
+    #[must_use]
+    pub fn with_certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.cert = Some(cert.into());
+        self.key = Some(key.into());
+        self
+    }
+
     /// Takes the options `ca-file`, `cert-file` and `key-file` out.
     ///
     /// # Errors

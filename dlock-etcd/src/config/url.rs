@@ -69,10 +69,11 @@ mod tests {
     fn code_says_what_urls_say() {
         let shown = |config: EtcdConfig| format!("{config:?}");
         let url = "etcds://u:p@a,[::1]:7?ca-file=/a%20b&cert-file=c&key-file=k&request-timeout=500ms";
-        let config = EtcdConfig::new(["a", "[::1]:7"]).with_login("u", "p").with_ca_file("/a b");
-        let config = config.with_client_certificate("c", "k").with_request_timeout(Duration::from_millis(500));
+        let files = TlsFiles::none().with_ca("/a b").with_certificate("c", "k");
+        let config = EtcdConfig::new(["a", "[::1]:7"]).with_login("u", "p").with_tls(files);
+        let config = config.with_request_timeout(Duration::from_millis(500));
         assert_eq!(shown(read(url).unwrap()), shown(config));
-        assert_eq!(shown(read("etcds://h").unwrap()), shown(EtcdConfig::new(["h"]).with_tls()));
+        assert_eq!(shown(read("etcds://h").unwrap()), shown(EtcdConfig::new(["h"]).with_tls(TlsFiles::none())));
     }
 
     #[test]
