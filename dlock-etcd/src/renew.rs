@@ -17,10 +17,10 @@ const CHECKS_PER_TRANSACTION: usize = 100;
 
 /// What a majority says of some claims.
 #[derive(Debug, Default)]
-struct Checked {
+pub(crate) struct Checked {
     /// The term in which it was asked last.
     term: u64,
-    gone: BTreeMap<ClaimId, Gone>,
+    pub(crate) gone: BTreeMap<ClaimId, Gone>,
 }
 
 impl Inner {
@@ -71,7 +71,7 @@ impl Inner {
     ///
     /// # Errors
     /// When a majority did not answer.
-    async fn check(&self, standing: &[&Arc<Standing>], until: Deadline) -> Result<Checked> {
+    pub(crate) async fn check(&self, standing: &[&Arc<Standing>], until: Deadline) -> Result<Checked> {
         let mut read: Vec<_> = standing.iter().copied().filter(|one| !one.is_watched()).collect();
         if read.is_empty() {
             read.extend(standing.first());

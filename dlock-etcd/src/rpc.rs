@@ -204,8 +204,7 @@ impl Rpc {
 
     /// Reads anything, by a majority; answers in which term that was.
     pub(crate) async fn term(&self, until: Deadline) -> Result<u64> {
-        let first = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
-        let answer = self.get(until, self.way.prefix.as_bytes(), first).await?;
+        let answer = self.get(until, self.way.prefix.as_bytes(), anything()).await?;
         Ok(answer.header().map_or(0, etcd_client::ResponseHeader::raft_term))
     }
 
@@ -216,6 +215,11 @@ impl Rpc {
         })
         .await
     }
+}
+
+/// The least that can be read below a prefix, by who may read there.
+fn anything() -> GetOptions {
+    GetOptions::new().with_prefix().with_limit(1).with_keys_only()
 }
 
 /// What one of so many members may take of the time: one that hangs leaves half of it to the others.

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlock_core::{Error, ErrorKind, Event, Gone, Grant, Mode};
-
+use dlock_core::{Event, Gone, Grant, Mode};
 use etcd_client::GetOptions;
 
 use crate::backend::Inner;
 use crate::claims::Standing;
-use crate::error::Effect;
 use crate::keys::Section;
 use crate::position::{Position, look};
 use crate::rpc::token;
@@ -141,12 +139,17 @@ pub(crate) async fn watch_over(inner: Arc<Inner>, standing: Arc<Standing>) {
         match change {
             Change::Gone(gone) => return inner.lost(&standing, gone),
             Change::Missed => tokio::time::sleep(PAUSE).await,
-            Change::Forgotten => {
-                if let Err(error) = inner.verify(&standing).await {
+            Change::Forgotten => match inner.check(&[&standing], inner.rpc.deadline()).await {
+                Ok(checked) => {
+                    if let Some(gone) = checked.gone.get(&standing.id) {
+                        return inner.lost(&standing, *gone);
+                    }
+                }
+                Err(error) => {
                     tracing::debug!(name = %standing.name, %error, "cannot check a claim");
                     tokio::time::sleep(PAUSE).await;
                 }
-            }
+            },
         }
     }
 }
@@ -193,22 +196,6 @@ impl Inner {
         if self.claims.remove(standing.id).is_some() {
             self.claims.unsettle(standing.id, standing.seat);
         }
-    }
-
-    /// Checks one claim's key, and reports its loss.
-    async fn verify(&self, standing: &Arc<Standing>) -> Result<(), Error> {
-        let options = GetOptions::new().with_keys_only();
-        let answer = self.rpc.get(self.rpc.deadline(), &standing.key(), options).await?;
-        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
-        match standing.expected().check(answer.kvs().first()) {
-            Ok(()) if revision > 0 => standing.set_seen_at(revision),
-            Ok(()) => {
-                let message = "etcd sent an answer without a header";
-                return Err(Error::new(ErrorKind::Protocol, message).with_landed(Effect::Read.doubt()));
-            }
-            Err(gone) => self.lost(standing, gone),
-        }
-        Ok(())
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use dlock_core::{Error, ErrorKind, Result};
-use etcd_client::GetOptions;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant as Deadline;
 
-use super::PAUSE;
+use super::{PAUSE, anything};
 use crate::cluster::Answered;
 use crate::error::{Effect, Failure, timed_out};
 use crate::members::{Members, Present};
@@ -62,8 +61,7 @@ async fn cluster_of(member: &Present, prefix: &str, until: Deadline) -> Result<u
 }
 
 async fn ask(member: &Present, prefix: &str) -> Result<u64, etcd_client::Error> {
-    let first = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
-    Ok(member.client().await?.get(prefix, Some(first)).await?.cluster())
+    Ok(member.client().await?.get(prefix, Some(anything())).await?.cluster())
 }
 
 /// The error that says most about what is to be done: a member that is away says nothing about a

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
 use dlock_testkit::chaos::{Aim, Aimed, Kind, Target};
-use dlock_testkit::servers::{Etcd, SmallDisk};
-use tokio::time::sleep;
+use dlock_testkit::servers::{Etcd, EtcdSnapshot, SmallDisk};
 
-use super::common::{Common, DISK, KEYS, PASSWORD, RESTART_AND_COMPACT, RESTORE, RESTORE_LATER, SETTINGS, USER};
+use super::common::{Common, DISK, KEYS, PASSWORD, RESTART_AND_COMPACT, SETTINGS, USER, Whole};
 use crate::stores::{FILL_DISK, Store};
 
 const STOP: &str = "stop server";
@@ -27,7 +26,7 @@ impl EtcdTarget {
         let builder = Etcd::builder().with_args(SETTINGS).with_login(USER, PASSWORD, KEYS);
         let builder = if has_disk { builder.with_disk(DISK) } else { builder };
         let server = builder.start().await;
-        let common = Common::of(server.operator_url());
+        let common = Common::of(server.operator_url(), Store::Etcd.ttl());
         Self { server, has_disk, common }
     }
 }
@@ -76,22 +75,27 @@ impl Target for EtcdTarget {
             }
             STOP => self.server.resume(),
             RESTART => self.server.restart().await,
-            RESTART_AND_COMPACT => {
-                self.server.restart().await;
-                self.common.compact().await;
-            }
-            RESTORE => self.server.restore(self.common.taken_snapshot()).await,
-            RESTORE_LATER => {
-                self.server.kill();
-                sleep(Store::Etcd.ttl()).await;
-                self.server.restore(self.common.taken_snapshot()).await;
-            }
-            _ => self.common.end(fault).await,
+            _ => self.common.end(fault, &self.server).await,
         }
     }
 
     async fn entries(&self, namespace: &Namespace) -> Option<u64> {
         Some(self.common.count(namespace).await)
+    }
+}
+
+#[async_trait]
+impl Whole for Etcd {
+    fn kill(&self) {
+        (**self).kill();
+    }
+
+    async fn restart(&self) {
+        self.restart().await;
+    }
+
+    async fn restore(&self, snapshot: EtcdSnapshot) {
+        self.restore(snapshot).await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
 use dlock_testkit::chaos::{Aim, Aimed, Kind};
 use dlock_testkit::servers::EtcdSnapshot;
@@ -17,9 +18,9 @@ use crate::stores::entries::Entries;
 /// The server, or all members, are killed and started again, and the operator compacts before
 /// clients have caught up.
 pub(super) const RESTART_AND_COMPACT: &str = "restart and compact";
-pub(super) const RESTORE: &str = "restore snapshot";
+const RESTORE: &str = "restore snapshot";
 /// The same, and nothing serves for a ttl before.
-pub(super) const RESTORE_LATER: &str = "restore snapshot later";
+const RESTORE_LATER: &str = "restore snapshot later";
 const COMPACT: &str = "compact";
 const REVOKE_LEASES: &str = "revoke leases";
 const REVOKE_RIGHTS: &str = "revoke rights";
@@ -48,15 +49,30 @@ const BETWEEN: Duration = Duration::from_millis(100);
 pub(super) struct Common {
     operator: Operator,
     entries: Entries,
+    /// For how long clients may believe in what the cluster does not know any more.
+    ttl: Duration,
     /// What the cluster is to be restored from at the end of the present fault.
     snapshot: Mutex<Option<EtcdSnapshot>>,
 }
 
+/// A cluster that is ended and begun as a whole.
+#[async_trait]
+pub(super) trait Whole: Sync {
+    /// Kills all of it.
+    fn kill(&self);
+
+    /// Starts it again with its data.
+    async fn restart(&self);
+
+    /// Ends it, and starts it with that data.
+    async fn restore(&self, snapshot: EtcdSnapshot);
+}
+
 impl Common {
     /// For the cluster that root reaches by `url`.
-    pub(super) fn of(url: String) -> Self {
+    pub(super) fn of(url: String, ttl: Duration) -> Self {
         let entries = Entries::of(stores::open(&url).expect("the cluster's url is good"));
-        Self { operator: Operator::at(url), entries, snapshot: Mutex::default() }
+        Self { operator: Operator::at(url), entries, ttl, snapshot: Mutex::default() }
     }
 
     /// What workers connect to.
@@ -108,8 +124,18 @@ impl Common {
         }
     }
 
-    pub(super) async fn end(&self, fault: &Aimed) {
+    pub(super) async fn end(&self, fault: &Aimed, cluster: &impl Whole) {
         match fault.kind.name {
+            RESTART_AND_COMPACT => {
+                cluster.restart().await;
+                self.compact().await;
+            }
+            RESTORE => cluster.restore(self.taken_snapshot()).await,
+            RESTORE_LATER => {
+                cluster.kill();
+                sleep(self.ttl).await;
+                cluster.restore(self.taken_snapshot()).await;
+            }
             REVOKE_RIGHTS => {
                 self.operator.tell(|mut etcd| async move { etcd.user_grant_role(USER, USER).await }).await;
             }
@@ -119,13 +145,13 @@ impl Common {
     }
 
     /// What [`Common::begin`] has taken for a restore.
-    pub(super) fn taken_snapshot(&self) -> EtcdSnapshot {
+    fn taken_snapshot(&self) -> EtcdSnapshot {
         let taken = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.expect("a restore begins with a snapshot")
     }
 
     /// The history goes on elsewhere, and is compacted up to now, a few times.
-    pub(super) async fn compact(&self) -> String {
+    async fn compact(&self) -> String {
         let mut now = 0;
         for _ in 0..COMPACTIONS {
             now = self.operator.tell(compact).await;

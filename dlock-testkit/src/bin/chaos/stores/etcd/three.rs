@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use dlock_core::{Connect, Namespace};
 use dlock_testkit::chaos::{Aim, Aimed, Kind, Target};
-use dlock_testkit::servers::{EtcdCluster, SmallDisk};
-use tokio::time::sleep;
+use dlock_testkit::servers::{EtcdCluster, EtcdSnapshot, SmallDisk};
 
-use super::common::{Common, DISK, KEYS, PASSWORD, RESTART_AND_COMPACT, RESTORE, RESTORE_LATER, SETTINGS, USER};
+use super::common::{Common, DISK, KEYS, PASSWORD, RESTART_AND_COMPACT, SETTINGS, USER, Whole};
 use crate::stores::hit::{Blow, Hit};
 use crate::stores::{FILL_DISK, Store};
 
@@ -47,12 +46,8 @@ impl MembersTarget {
         let builder = EtcdCluster::builder().with_args(SETTINGS).with_login(USER, PASSWORD, KEYS);
         let builder = if have_disks { builder.with_disk(DISK) } else { builder };
         let members = builder.start().await;
-        let common = Common::of(members.operator_url());
+        let common = Common::of(members.operator_url(), Store::Etcd3.ttl());
         Self { members, have_disks, hit: Hit::default(), common }
-    }
-
-    fn kill_all(&self) {
-        (0..self.members.count()).for_each(|member| self.members.node(member).kill());
     }
 
     /// Hits members, and tells which.
@@ -108,7 +103,7 @@ impl Target for MembersTarget {
             return self.strike(fault, *blow, *whom).await;
         }
         if fault.kind.name == RESTART_AND_COMPACT {
-            self.kill_all();
+            self.members.kill();
             return "all members".to_owned();
         }
         self.common.begin(fault).await
@@ -118,23 +113,26 @@ impl Target for MembersTarget {
         if self.hit.end(&self.members).await {
             return;
         }
-        match fault.kind.name {
-            RESTART_AND_COMPACT => {
-                self.members.restart_all().await;
-                self.common.compact().await;
-            }
-            RESTORE => self.members.restore(self.common.taken_snapshot()).await,
-            RESTORE_LATER => {
-                self.kill_all();
-                sleep(Store::Etcd3.ttl()).await;
-                self.members.restore(self.common.taken_snapshot()).await;
-            }
-            _ => self.common.end(fault).await,
-        }
+        self.common.end(fault, &self.members).await;
     }
 
     async fn entries(&self, namespace: &Namespace) -> Option<u64> {
         Some(self.common.count(namespace).await)
+    }
+}
+
+#[async_trait]
+impl Whole for EtcdCluster {
+    fn kill(&self) {
+        (0..self.count()).for_each(|member| self.node(member).kill());
+    }
+
+    async fn restart(&self) {
+        self.restart_all().await;
+    }
+
+    async fn restore(&self, snapshot: EtcdSnapshot) {
+        self.restore(snapshot).await;
     }
 }
 
